@@ -1,0 +1,99 @@
+//! The engine: one per process, shared by all sessions.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datafusion::catalog::SchemaProvider;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+use object_store::ObjectStore;
+use parking_lot::RwLock;
+use sqlparser::ast;
+
+use crate::catalog::Catalog;
+use crate::error::Result;
+use crate::session::{Session, SessionInfo};
+use crate::source::{ConnectorType, Secret};
+
+/// How to open an engine.
+pub struct EngineConfig {
+    /// Where all state lives.
+    pub store: Arc<dyn ObjectStore>,
+    /// The folder behind `store`, where it is a local one: commits are fsynced there.
+    pub data_dir: Option<PathBuf>,
+    /// The key that encrypts literal secrets at rest; without one, literal secrets are refused.
+    pub secret_key: Option<Secret>,
+    /// Memory for queries, in bytes.
+    pub memory_limit: usize,
+    /// The name of the default database.
+    pub database: String,
+}
+
+/// Relations and functions that another crate adds to every session (pg_catalog, information_schema).
+pub trait SystemSchema: Send + Sync + fmt::Debug {
+    /// The schema's name in the default database.
+    fn name(&self) -> &'static str;
+    /// The schema as one session sees it.
+    fn schema(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Arc<dyn SchemaProvider>;
+    /// Scalar functions, registered under their bare name and under `name().function`.
+    fn functions(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Vec<Arc<ScalarUDF>>;
+    /// Aggregate functions.
+    fn aggregates(&self) -> Vec<Arc<AggregateUDF>> {
+        vec![]
+    }
+    /// Rewrites a parsed query before planning (`'t'::regclass`, `OPERATOR(pg_catalog.~)`, `ANY(array)`...), on the AST, never on text.
+    fn rewrite(&self, statement: &mut ast::Statement) -> Result<()> {
+        let _ = statement;
+        Ok(())
+    }
+}
+
+/// One process's engine.
+pub struct Engine {
+    /// Connectors, secrets, views.
+    pub catalog: Arc<Catalog>,
+    /// Memory pool, disk manager, object stores.
+    pub runtime: Arc<RuntimeEnv>,
+    /// The default database's name.
+    pub database: String,
+    system: RwLock<Vec<Arc<dyn SystemSchema>>>,
+    next_query: AtomicU64,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine({})", self.database)
+    }
+}
+
+impl Engine {
+    /// Opens the store, loads the catalog, opens its connectors (without waiting for their sources).
+    pub async fn open(config: EngineConfig, types: Vec<Arc<dyn ConnectorType>>) -> Result<Arc<Engine>> {
+        let runtime = crate::session::runtime(config.memory_limit)?;
+        let database = config.database.clone();
+        let catalog = Catalog::open(config, types).await?;
+        Ok(Arc::new(Engine { catalog, runtime, database, system: RwLock::default(), next_query: AtomicU64::new(1) }))
+    }
+    /// Adds a system schema; before the first session.
+    pub fn add_system_schema(&self, schema: Arc<dyn SystemSchema>) {
+        self.system.write().push(schema);
+    }
+    /// The system schemas.
+    pub fn system_schemas(&self) -> Vec<Arc<dyn SystemSchema>> {
+        self.system.read().clone()
+    }
+    /// A new session.
+    pub fn session(self: &Arc<Self>, info: SessionInfo) -> Session {
+        Session::new(self.clone(), info)
+    }
+    /// A fresh query id.
+    pub fn next_query_id(&self) -> u64 {
+        self.next_query.fetch_add(1, Ordering::Relaxed)
+    }
+    /// Closes all connectors.
+    pub async fn shutdown(&self) {
+        self.catalog.shutdown().await;
+    }
+}

@@ -1,0 +1,182 @@
+//! What travels with one query to every place that works for it: its id, its cancel token, its notices, and counters.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::SqlState;
+
+/// Notices kept per query; further ones are dropped (a table of a million odd values must not fill memory).
+pub const NOTICES_MAX: usize = 100;
+
+/// How much a notice matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// NOTICE.
+    Notice,
+    /// WARNING.
+    Warning,
+}
+
+/// A message beside the result.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// NOTICE or WARNING.
+    pub severity: Severity,
+    /// Its state.
+    pub state: SqlState,
+    /// The text.
+    pub message: String,
+    /// More.
+    pub detail: Option<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+/// One query. It is put into DataFusion's session config as an extension (`Arc<QueryScope>`), so that leaves find it at execution.
+#[derive(Debug)]
+pub struct QueryScope {
+    /// Unique while the server runs.
+    pub query_id: u64,
+    /// Cancelled by the user, by statement_timeout, or when the client goes away.
+    pub cancel: CancellationToken,
+    /// When it began.
+    pub started: Instant,
+    notices: Mutex<Vec<Notice>>,
+    remotes: Mutex<Vec<Arc<RemoteStats>>>,
+}
+
+impl QueryScope {
+    /// A new query.
+    pub fn new(query_id: u64, cancel: CancellationToken) -> Arc<QueryScope> {
+        Arc::new(QueryScope { query_id, cancel, started: Instant::now(), notices: Mutex::default(), remotes: Mutex::default() })
+    }
+    /// Adds a notice.
+    pub fn notice(&self, notice: Notice) {
+        let mut all = self.notices.lock();
+        if all.len() < NOTICES_MAX {
+            all.push(notice);
+        }
+    }
+    /// Adds a plain NOTICE.
+    pub fn say(&self, message: impl Into<String>) {
+        self.notice(Notice { severity: Severity::Notice, state: SqlState::SUCCESS, message: message.into(), detail: None, hint: None });
+    }
+    /// Takes what has come since the last call.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut *self.notices.lock())
+    }
+    /// Registers a remote query's counters.
+    pub fn add_remote(&self, stats: Arc<RemoteStats>) {
+        self.remotes.lock().push(stats);
+    }
+    /// The remote queries so far.
+    pub fn remotes(&self) -> Vec<Arc<RemoteStats>> {
+        self.remotes.lock().clone()
+    }
+}
+
+/// Counters of one remote query, filled by the reader, read by the summary, EXPLAIN ANALYZE and `sys.remote_queries`.
+#[derive(Debug)]
+pub struct RemoteStats {
+    /// The connector.
+    pub connector: String,
+    /// The text that was sent; set at the first poll, when dynamic filters are known.
+    text: Mutex<Option<String>>,
+    started: Mutex<Option<Instant>>,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    first_row_us: AtomicU64,
+    total_us: AtomicU64,
+    done: AtomicBool,
+    cancelled: AtomicBool,
+    error: Mutex<Option<String>>,
+}
+
+impl RemoteStats {
+    /// Counters at zero.
+    pub fn new(connector: impl Into<String>) -> Arc<RemoteStats> {
+        Arc::new(RemoteStats {
+            connector: connector.into(),
+            text: Mutex::default(),
+            started: Mutex::default(),
+            rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            first_row_us: AtomicU64::new(u64::MAX),
+            total_us: AtomicU64::new(0),
+            done: AtomicBool::new(false),
+            cancelled: AtomicBool::new(false),
+            error: Mutex::default(),
+        })
+    }
+    /// The query is sent now.
+    pub fn sent(&self, text: impl Into<String>) {
+        *self.text.lock() = Some(text.into());
+        *self.started.lock() = Some(Instant::now());
+    }
+    /// A batch came.
+    pub fn batch(&self, rows: usize, bytes: usize) {
+        if rows > 0 && self.first_row_us.load(Ordering::Relaxed) == u64::MAX {
+            self.first_row_us.store(self.elapsed_us(), Ordering::Relaxed);
+        }
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+    /// It has ended well.
+    pub fn finished(&self) {
+        self.end(false, None);
+    }
+    /// It was cancelled (or its reader was dropped early).
+    pub fn cancelled(&self) {
+        self.end(true, None);
+    }
+    /// It failed.
+    pub fn failed(&self, error: impl Into<String>) {
+        self.end(false, Some(error.into()));
+    }
+    fn end(&self, cancelled: bool, error: Option<String>) {
+        if !self.done.swap(true, Ordering::SeqCst) {
+            self.total_us.store(self.elapsed_us(), Ordering::Relaxed);
+            self.cancelled.store(cancelled, Ordering::Relaxed);
+            *self.error.lock() = error;
+        }
+    }
+    fn elapsed_us(&self) -> u64 {
+        self.started.lock().map_or(0, |s| u64::try_from(s.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+    /// What was sent.
+    pub fn text(&self) -> Option<String> {
+        self.text.lock().clone()
+    }
+    /// Rows read.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+    /// Bytes read from the wire.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+    /// From sending to the first row.
+    pub fn time_to_first_row(&self) -> Option<Duration> {
+        Some(self.first_row_us.load(Ordering::Relaxed)).filter(|v| *v != u64::MAX).map(Duration::from_micros)
+    }
+    /// From sending to the end, or until now.
+    pub fn total(&self) -> Duration {
+        Duration::from_micros(if self.is_done() { self.total_us.load(Ordering::Relaxed) } else { self.elapsed_us() })
+    }
+    /// It has ended.
+    pub fn is_done(&self) -> bool {
+        self.done.load(Ordering::SeqCst)
+    }
+    /// It ended by a cancel.
+    pub fn was_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+    /// Its error.
+    pub fn error(&self) -> Option<String> {
+        self.error.lock().clone()
+    }
+}

@@ -1,0 +1,2 @@
+//! Only here so that the build dependency's features count.
+fn main() {}
