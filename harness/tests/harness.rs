@@ -1,0 +1,168 @@
+//! The harness keeps its own promises.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use fjord_harness::{Auth, Direction, FaultProxy, Postgres, PostgresOptions, S3Server, Venv, process, tls};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_postgres_lives_restarts_survives_kill_and_leaves_nothing_behind() {
+    let mut pg = Postgres::start().unwrap();
+    let folder = pg.socket_folder().to_path_buf();
+    assert_eq!(pg.psql("create table t as select 7 as a; select a from t").unwrap(), "7\n");
+    let port = pg.port();
+    pg.restart().unwrap();
+    assert_eq!(pg.port(), port);
+    let client = pg.client().await.unwrap();
+    assert_eq!(client.query_one("select a from t", &[]).await.unwrap().get::<_, i32>(0), 7);
+    pg.kill9();
+    pg.start_again().unwrap();
+    assert_eq!(pg.psql("select current_setting('wal_level')").unwrap(), "logical\n");
+    let pid = pg.pid().unwrap();
+    let mark = pg.log_mark();
+    assert!(pg.psql("select no_such_column").unwrap_err().to_string().contains("no_such_column"));
+    pg.wait_for_log(mark, "no_such_column", SOON).unwrap();
+    drop(pg);
+    assert!(!folder.exists());
+    assert!(!std::path::Path::new("/proc").join(pid.to_string()).exists());
+}
+
+#[tokio::test]
+async fn a_postgres_with_password_and_tls_refuses_the_rest() {
+    let options = PostgresOptions { auth: Auth::Password("it's secret".into()), tls: true, tls_only: true, ..PostgresOptions::default() };
+    let pg = Postgres::with(options).unwrap();
+    let without_tls = format!("host=127.0.0.1 port={} user=postgres password='it\\'s secret'", pg.port());
+    assert!(tokio_postgres::connect(&without_tls, tokio_postgres::NoTls).await.is_err());
+    let ca = tls::Certificates::get().unwrap().ca();
+    let connect = |password: &str| {
+        std::process::Command::new("psql")
+            .args(["-X", "-At", "-c", "select ssl from pg_stat_ssl where pid = pg_backend_pid()"])
+            .arg(format!("host=127.0.0.1 port={} user=postgres sslmode=verify-full sslrootcert={}", pg.port(), ca.display()))
+            .env("PGPASSWORD", password)
+            .output()
+            .unwrap()
+    };
+    assert_eq!(String::from_utf8_lossy(&connect("it's secret").stdout), "t\n");
+    assert!(!connect("wrong").status.success());
+}
+
+/// Answers each byte with itself.
+fn echo_server() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0u8; 4096];
+                while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                    if stream.write_all(&buffer[..n]).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+fn dial(proxy: &FaultProxy) -> TcpStream {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
+}
+
+fn exchange(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
+    stream.write_all(bytes).unwrap();
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).unwrap();
+    back
+}
+
+#[test]
+fn the_proxy_cuts_stalls_refuses_and_recovers() {
+    let proxy = FaultProxy::start(echo_server()).unwrap();
+    assert_eq!(exchange(&mut dial(&proxy), b"hello"), b"hello");
+
+    proxy.cut_after(Direction::ToClient, Some(3));
+    let mut stream = dial(&proxy);
+    stream.write_all(b"hello").unwrap();
+    let mut back = Vec::new();
+    let _ = stream.read_to_end(&mut back);
+    assert_eq!(back, b"hel");
+    proxy.cut_after(Direction::ToClient, None);
+
+    let mut stream = dial(&proxy);
+    assert_eq!(exchange(&mut stream, b"a"), b"a");
+    proxy.stall(Direction::ToClient, true);
+    stream.write_all(b"b").unwrap();
+    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(stream.read(&mut [0]).is_err(), "a stalled direction passes nothing");
+    proxy.stall(Direction::ToClient, false);
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut back = [0];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"b");
+
+    proxy.refuse(true);
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).is_err());
+    assert_eq!(exchange(&mut stream, b"old ones live on"), b"old ones live on");
+    proxy.refuse(false);
+    assert_eq!(exchange(&mut dial(&proxy), b"again"), b"again");
+
+    proxy.latency(Duration::from_millis(30));
+    let started = Instant::now();
+    exchange(&mut stream, b"slow");
+    assert!(started.elapsed() >= Duration::from_millis(60));
+    proxy.latency(Duration::ZERO);
+
+    assert!(proxy.cut_all() >= 1);
+    proxy.wait_until_open(0, SOON).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap_or(0), 0);
+}
+
+#[test]
+fn the_s3_server_keeps_objects() {
+    let s3 = S3Server::start().unwrap();
+    s3.create_bucket("bucket").unwrap();
+    s3.put("bucket", "dir/k.txt", b"content").unwrap();
+    assert_eq!(s3.get("bucket", "dir/k.txt").unwrap(), b"content");
+    assert!(s3.get("bucket", "missing").unwrap_err().to_string().contains("404"));
+}
+
+#[test]
+fn a_python_environment_is_made_once_and_runs() {
+    let venv = Venv::with_requirements("").unwrap();
+    assert_eq!(venv.run_code("import sys; print(sys.argv[1])", &["x"]).unwrap(), "x\n");
+    assert!(venv.run_code("raise SystemExit('sorry')", &[]).unwrap_err().to_string().contains("sorry"));
+}
+
+#[test]
+fn a_child_of_a_killed_process_dies_too() {
+    // A shell stands for the test process: it starts a child the way the harness does and is killed.
+    let mut shell = std::process::Command::new("sh")
+        .args(["-c", "setpriv --pdeathsig KILL -- tail -f /dev/null >/dev/null & echo $!; wait"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(shell.stdout.take().unwrap()), &mut line).unwrap();
+    let child = std::path::Path::new("/proc").join(line.trim());
+    // The background job is a fork of the shell until setpriv and then tail have replaced it.
+    let deadline = Instant::now() + SOON;
+    while !std::fs::read_to_string(child.join("cmdline")).unwrap_or_default().starts_with("tail") && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert!(process::children_of(shell.id()).contains(&line.trim().parse().unwrap()));
+    shell.kill().unwrap();
+    shell.wait().unwrap();
+    let deadline = Instant::now() + SOON;
+    while child.exists() && !std::fs::read_to_string(child.join("stat")).unwrap_or_default().contains(") Z") {
+        assert!(Instant::now() < deadline, "the child outlived its parent");
+        std::thread::yield_now();
+    }
+}
