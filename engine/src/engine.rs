@@ -14,7 +14,7 @@ use sqlparser::ast;
 
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::session::{Session, SessionInfo};
+use crate::session::{Session, SessionInfo, Settings};
 use crate::source::{ConnectorType, Secret};
 
 /// How to open an engine.
@@ -39,6 +39,12 @@ pub trait SystemSchema: Send + Sync + fmt::Debug {
     fn schema(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Arc<dyn SchemaProvider>;
     /// Scalar functions, registered under their bare name and under `name().function`.
     fn functions(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Vec<Arc<ScalarUDF>>;
+    /// Scalar functions that read or write the session's settings (`current_setting`, `set_config`, `pg_table_is_visible`); registered like
+    /// `functions`, over which they win.
+    fn session_functions(&self, engine: &Arc<Engine>, session: &SessionInfo, settings: &Arc<RwLock<Settings>>) -> Vec<Arc<ScalarUDF>> {
+        let _ = (engine, session, settings);
+        vec![]
+    }
     /// Aggregate functions.
     fn aggregates(&self) -> Vec<Arc<AggregateUDF>> {
         vec![]

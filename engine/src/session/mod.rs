@@ -41,8 +41,8 @@ pub struct Session {
     pub engine: Arc<Engine>,
     /// Who.
     pub info: SessionInfo,
-    /// SET values.
-    pub settings: RwLock<Settings>,
+    /// SET values; shared with functions like `set_config`.
+    pub settings: Arc<RwLock<Settings>>,
 }
 
 /// SET values of a session, by lower-case name. Names with a dot that nobody knows are kept (as Postgres does); others are 42704.
@@ -90,7 +90,7 @@ pub struct Execution {
 impl Session {
     /// A new session with default settings.
     pub fn new(engine: Arc<Engine>, info: SessionInfo) -> Session {
-        Session { engine, info, settings: RwLock::default() }
+        Session { engine, info, settings: Arc::default() }
     }
     /// Plans a statement and tells its parameters and columns. `params`: types that the client declared.
     pub async fn prepare(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
