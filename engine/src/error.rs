@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 /// A five-character SQLSTATE.
@@ -259,6 +260,7 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::External(inner) if inner.downcast_ref::<SqlError>().is_some() => {
                 inner.downcast_ref::<SqlError>().cloned().unwrap_or_else(|| SqlError::internal("lost error"))
             }
+            DataFusionError::ArrowError(a, _) => from_arrow(a),
             DataFusionError::ResourcesExhausted(m) => SqlError::new(SqlState::OUT_OF_MEMORY, m.clone()),
             DataFusionError::NotImplemented(m) => SqlError::unsupported(m.clone()),
             DataFusionError::SQL(m, _) => SqlError::syntax(m.to_string()),
@@ -266,5 +268,19 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::Plan(m) => SqlError::new(SqlState::SYNTAX_ERROR, m.clone()),
             other => SqlError::internal(other.strip_backtrace()),
         }
+    }
+}
+
+/// Arithmetic in Arrow's kernels, in Postgres's words.
+fn from_arrow(e: &ArrowError) -> SqlError {
+    match e {
+        ArrowError::DivideByZero => SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(m) => SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(m.clone()),
+        ArrowError::CastError(m) => SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, m.clone()),
+        ArrowError::ExternalError(inner) => match inner.downcast_ref::<SqlError>() {
+            Some(e) => e.clone(),
+            None => SqlError::internal(inner.to_string()),
+        },
+        other => SqlError::internal(other.to_string()),
     }
 }

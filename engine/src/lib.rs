@@ -6,6 +6,8 @@
 
 pub mod catalog;
 pub mod error;
+pub mod federation;
+pub mod functions;
 pub mod pgtype;
 pub mod pushdown;
 pub mod session;

@@ -1,0 +1,65 @@
+//! Postgres's meaning of arithmetic and aggregates, where DataFusion 55's differs.
+//!
+//! DataFusion wraps integer arithmetic and SUM, and averages integers as doubles. Here integer `+ - *` and unary minus raise 22003, `sum(bigint)` and
+//! `avg(integer | numeric)` are numeric. The same definition holds for pushed and for local work.
+
+mod average;
+mod checked;
+mod sum;
+
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::{Analyzer, AnalyzerRule};
+
+pub use checked::{Arithmetic, checked};
+
+/// `sum`, to be registered over DataFusion's.
+pub fn pg_sum() -> Arc<AggregateUDF> {
+    sum::pg_sum()
+}
+
+/// Scalar functions that the rules here make; registered so that plans with them can be read back.
+pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
+    Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish()]).collect()
+}
+
+/// The analyzer's rules: DataFusion's own with ours around type coercion. Averages are split before it (so that what grows out of them is coerced),
+/// arithmetic becomes checked after it (so that both sides have one type).
+pub fn analyzer() -> Analyzer {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(SplitAverages));
+    rules.push(Arc::new(CheckArithmetic));
+    Analyzer::with_rules(rules)
+}
+
+/// avg(x) over integers and numerics -> `fjord_avg(sum(x), count(x))`, so that a source can compute the sum and the count exactly.
+#[derive(Debug)]
+pub struct SplitAverages;
+
+impl AnalyzerRule for SplitAverages {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        average::split(plan)
+    }
+    fn name(&self) -> &str {
+        "fjord_split_averages"
+    }
+}
+
+/// Integer `+ - *` and unary minus -> checked functions.
+#[derive(Debug)]
+pub struct CheckArithmetic;
+
+impl AnalyzerRule for CheckArithmetic {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        checked::rewrite(plan)
+    }
+    fn name(&self) -> &str {
+        "fjord_check_arithmetic"
+    }
+}
+
+#[cfg(test)]
+mod tests;

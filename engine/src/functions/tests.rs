@@ -1,0 +1,84 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+use std::sync::Arc;
+
+use arrow::array::{Int32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::error::{SqlError, SqlState};
+
+fn context() -> SessionContext {
+    let config = SessionConfig::new().set_bool("datafusion.sql_parser.parse_float_as_decimal", true);
+    let state = SessionStateBuilder::new().with_default_features().with_config(config).with_analyzer_rules(super::analyzer().rules).build();
+    let ctx = SessionContext::new_with_state(state);
+    ctx.register_udaf(super::pg_sum().as_ref().clone());
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Int64, true)]));
+    let batch = RecordBatch::try_new(
+        schema,
+        vec![
+            Arc::new(Int32Array::from(vec![Some(i32::MAX), Some(1), None])),
+            Arc::new(Int64Array::from(vec![Some(i64::MAX), Some(i64::MAX), Some(i64::MIN)])),
+        ],
+    )
+    .unwrap();
+    ctx.register_batch("t", batch).unwrap();
+    ctx
+}
+
+async fn one(sql: &str) -> Result<String, SqlError> {
+    let batches = context().sql(sql).await?.collect().await?;
+    let column = batches.iter().find(|b| b.num_rows() > 0).unwrap().column(0).clone();
+    Ok(arrow::util::display::array_value_to_string(&column, 0).unwrap())
+}
+
+#[tokio::test]
+async fn integer_overflow_is_an_error_not_a_wrapped_value() {
+    for sql in [
+        "select 9223372036854775807 + 1",
+        "select b + 1 from t where a = 1",
+        "select a * a from t where a > 1",
+        "select -b from t where a is null",
+        "select b - 1 from t where a is null",
+        "select x + 1 from (select 9223372036854775807 as x)",
+        "select a from t where b + 1 > 0",
+        "select b + 1 from t group by b + 1",
+        "select count(*) from t x join t y on x.b + 1 = y.b",
+    ] {
+        let e = one(sql).await.expect_err(sql);
+        assert_eq!(e.state, SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "{sql}: {e}");
+    }
+    assert_eq!(one("select 1 + 2 * 3 - 4").await.unwrap(), "3");
+    assert_eq!(one("select -9223372036854775808").await.unwrap(), "-9223372036854775808");
+}
+
+#[tokio::test]
+async fn sum_of_bigint_is_numeric_and_does_not_wrap() {
+    assert_eq!(one("select sum(b) from t where a is not null").await.unwrap(), "18446744073709551614");
+    assert_eq!(one("select sum(b) from t having sum(b) > 5").await.unwrap(), "9223372036854775806");
+    assert_eq!(one("select arrow_typeof(sum(a)) from t").await.unwrap(), "Int64");
+    assert_eq!(one("select sum(a) from t").await.unwrap(), "2147483648");
+}
+
+#[tokio::test]
+async fn average_is_numeric_and_rounded() {
+    assert_eq!(one("select avg(x) from (values (1), (2)) v(x)").await.unwrap(), "1.5000000000000000");
+    assert_eq!(one("select avg(x) from (values (1), (1), (2)) v(x)").await.unwrap(), "1.3333333333333333");
+    assert_eq!(one("select avg(x) from (values (2), (2), (1)) v(x)").await.unwrap(), "1.6666666666666667");
+    assert_eq!(one("select avg(x) from (values (-2), (-2), (-1)) v(x)").await.unwrap(), "-1.6666666666666667");
+    assert_eq!(one("select avg(x) from (values (1.5), (2.25)) v(x)").await.unwrap(), "1.8750000000000000");
+    assert_eq!(one("select avg(b) from t where a is not null").await.unwrap(), "9223372036854775807.0000000000000000");
+    assert_eq!(one("select avg(a) from t where a > 2147483647").await.unwrap(), "");
+    assert_eq!(one("select avg(a) + 1 from t where a = 1 group by b having avg(a) > 0.5").await.unwrap(), "2.0000000000000000");
+    assert_eq!(
+        one("select avg(distinct a) from (select 1 a union all select 1 union all select 2) s").await.unwrap(),
+        "1.5000000000000000"
+    );
+}
+
+#[tokio::test]
+async fn division_by_zero_is_22012() {
+    for sql in ["select 1 / 0", "select b / (a - 1) from t where a = 1", "select b % (a - 1) from t where a = 1"] {
+        assert_eq!(one(sql).await.expect_err(sql).state, SqlState::DIVISION_BY_ZERO, "{sql}");
+    }
+}
