@@ -1,0 +1,145 @@
+//! Arithmetic: only where no row can make it raise at the source.
+//!
+//! Our sessions check integer arithmetic (22003), as Postgres does. But *when* it is evaluated differs: a filter that removes a row first removes
+//! its error too. So an operator is pushed only where its operands' types leave no room for an overflow.
+
+use arrow::datatypes::DataType;
+use fjord_engine::pushdown::{Family, Judgement, Op, Scalar, Typed, Value};
+
+use super::types::{WIDEN_16, WIDEN_32, call, describe, int, numeric, sound};
+
+/// `a op b` for `+ - * / %`.
+pub(super) fn binary(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
+    if !sound(&a.ty) || !sound(&b.ty) || a.literal().is_some() && b.literal().is_some() {
+        return Judgement::no(format!("arithmetic on {} and {} is evaluated here", describe(&a.ty), describe(&b.ty)));
+    }
+    match (&a.ty.family, &b.ty.family) {
+        (Family::Int(x), Family::Int(y)) if x == y => integers(op, a, b, result),
+        (Family::Decimal(_), Family::Decimal(_)) => decimals(op, a, b, result),
+        // Postgres raises 22003 where a float overflows or underflows, DataFusion gives infinity or zero.
+        (Family::Float(_), _) | (_, Family::Float(_)) => {
+            Judgement::no("float arithmetic raises at the source where it gives infinity here")
+        }
+        _ => Judgement::no(format!("arithmetic on {} and {} is evaluated here", describe(&a.ty), describe(&b.ty))),
+    }
+}
+
+/// `-a`.
+pub(super) fn negate(a: &Typed, result: &DataType) -> Judgement {
+    if !sound(&a.ty) || a.ty.arrow != *result || a.literal().is_some() {
+        return Judgement::no(format!("negation of {} is evaluated here", describe(&a.ty)));
+    }
+    let fits = match a.ty.family {
+        // -(-2147483648) does not exist: only a value that was widened can be negated unseen.
+        Family::Int(bits) => fits_in(&Op::Negate, &[range(&a.scalar, bits)], bits),
+        // A numeric has a sign apart from its digits, a float too (and -0.0 is made on both sides).
+        Family::Decimal(_) | Family::Float(_) => true,
+        _ => false,
+    };
+    if !fits {
+        return Judgement::no(overflow_reason(&a.ty.name));
+    }
+    let made = call(Op::Negate, vec![a.scalar.clone()], a.ty.clone());
+    Judgement::exact(made.scalar, made.ty)
+}
+
+fn integers(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
+    let Some(ty) = int(result, a.ty.nullable || b.ty.nullable) else {
+        return Judgement::no("integer arithmetic with another result is evaluated here");
+    };
+    let (Family::Int(bits), true) = (&ty.family, ty.arrow == a.ty.arrow) else {
+        return Judgement::no("integer arithmetic with a result of another width is evaluated here");
+    };
+    let allowed = match op {
+        Op::Plus | Op::Minus | Op::Multiply => fits_in(op, &[range(&a.scalar, *bits), range(&b.scalar, *bits)], *bits),
+        // Both truncate towards zero, and the remainder has the dividend's sign. Zero raises; the least value by -1 overflows.
+        Op::Divide | Op::Modulo => match b.literal() {
+            Some(Value::Int(0 | -1)) | None => {
+                return Judgement::no(
+                    "division by something that may be zero or -1 could raise at the source where a filter here would not",
+                );
+            }
+            Some(Value::Int(_)) => true,
+            Some(_) => false,
+        },
+        _ => false,
+    };
+    if !allowed {
+        return Judgement::no(overflow_reason(&ty.name));
+    }
+    let made = call(op.clone(), vec![a.scalar.clone(), b.scalar.clone()], ty);
+    Judgement::exact(made.scalar, made.ty)
+}
+
+fn overflow_reason(name: &str) -> String {
+    format!("{name} arithmetic that could overflow is evaluated here: the error must not depend on the order of evaluation")
+}
+
+/// numeric is exact at the source. It is the same here as long as the result's precision is the full one: cut to 38 or 76 digits, the sum or product
+/// of two values may not fit.
+fn decimals(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
+    let shape = |t: &DataType| match t {
+        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => Some((i32::from(*p), i32::from(*s))),
+        _ => None,
+    };
+    let (Some((p1, s1)), Some((p2, s2)), Some(got)) = (shape(&a.ty.arrow), shape(&b.ty.arrow), shape(result)) else {
+        return Judgement::no("numeric arithmetic with another result is evaluated here");
+    };
+    let full = match op {
+        Op::Plus | Op::Minus => {
+            let scale = s1.max(s2);
+            ((p1 - s1).max(p2 - s2) + scale + 1, scale)
+        }
+        Op::Multiply => (p1 + p2 + 1, s1 + s2),
+        // The scale of a quotient is chosen by other rules, and the last digit is cut here and rounded there.
+        _ => return Judgement::no("numeric division has another scale and rounding at the source"),
+    };
+    if got != full {
+        return Judgement::no("numeric arithmetic whose result is cut in precision is evaluated here");
+    }
+    let ty = numeric(result, a.ty.nullable || b.ty.nullable);
+    let made = call(op.clone(), vec![a.scalar.clone(), b.scalar.clone()], ty);
+    Judgement::exact(made.scalar, made.ty)
+}
+
+/// The least and greatest value that an integer expression of so many bits can have.
+pub(super) fn range(scalar: &Scalar, bits: u8) -> (i128, i128) {
+    let full = |bits: u8| (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1);
+    let whole = full(bits.clamp(1, 64));
+    match scalar {
+        Scalar::Literal(Value::Int(v), _) => (i128::from(*v), i128::from(*v)),
+        Scalar::Call { op: Op::Source(name), args, .. } => {
+            let from = match name.as_str() {
+                WIDEN_16 => 16,
+                WIDEN_32 => 32,
+                _ => return whole,
+            };
+            args.first().map_or(full(from), |a| range(a, from))
+        }
+        // Operands of a pushed integer operator have its own width.
+        Scalar::Call { op: op @ (Op::Plus | Op::Minus | Op::Multiply | Op::Negate), args, .. } => {
+            let parts: Vec<_> = args.iter().map(|a| range(a, bits)).collect();
+            combine(op, &parts).unwrap_or(whole)
+        }
+        _ => whole,
+    }
+}
+
+fn fits_in(op: &Op, parts: &[(i128, i128)], bits: u8) -> bool {
+    let (least, greatest) = (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1);
+    combine(op, parts).is_some_and(|(low, high)| low >= least && high <= greatest)
+}
+
+/// Interval arithmetic over i128: operands have at most 64 bits, so nothing here overflows.
+fn combine(op: &Op, parts: &[(i128, i128)]) -> Option<(i128, i128)> {
+    match (op, parts) {
+        (Op::Negate, [(l, h)]) => Some((-h, -l)),
+        (Op::Plus, [(a, b), (c, d)]) => Some((a + c, b + d)),
+        (Op::Minus, [(a, b), (c, d)]) => Some((a - d, b - c)),
+        (Op::Multiply, [(a, b), (c, d)]) => {
+            let corners = [a * c, a * d, b * c, b * d];
+            Some((*corners.iter().min()?, *corners.iter().max()?))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,101 @@
+//! Casts, by allow-list: only those that give the same value on both sides for every input and cannot raise.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use fjord_engine::pushdown::{Family, Judgement, Op, RemoteType, Scalar, Typed};
+
+use super::PostgresDialect;
+use super::types::{WIDEN_16, WIDEN_32, as_text, call, collate_c, describe, int, numeric, plain, sound};
+
+impl PostgresDialect {
+    /// CAST(a AS target).
+    pub(super) fn cast(&self, a: &Typed, target: &DataType) -> Judgement {
+        if !sound(&a.ty) {
+            return Judgement::no(format!("a cast of {} is evaluated here", describe(&a.ty)));
+        }
+        if a.ty.arrow == *target {
+            return Judgement::exact(a.scalar.clone(), a.ty.clone());
+        }
+        match (&a.ty.family, target) {
+            (Family::Int(from), DataType::Int32 | DataType::Int64) => widen(a, *from, target),
+            // oid to bigint keeps the unsigned value; to integer it would wrap.
+            (Family::UInt(32), DataType::Int64) => sent(a, plain("bigint", Family::Int(64), target.clone(), a.ty.nullable)),
+            (Family::Int(bits), DataType::Decimal128(..) | DataType::Decimal256(..)) => int_to_numeric(a, *bits, target),
+            (Family::Decimal(_), DataType::Decimal128(..) | DataType::Decimal256(..)) => rescale(a, target),
+            // Each of these integers is a double exactly. bigint is not, and goes local with everything else that makes or takes floats.
+            (Family::Int(16 | 32), DataType::Float64) | (Family::Float(32), DataType::Float64) => {
+                sent(a, plain("double precision", Family::Float(64), target.clone(), a.ty.nullable))
+            }
+            // Digits, and true / false, are written the same way.
+            (Family::Int(_) | Family::Bool, DataType::Utf8) => {
+                let text = collate_c(&as_text(a));
+                Judgement::exact(text.scalar, text.ty)
+            }
+            // The day of a wall-clock time, and of an instant in UTC: what the Arrow type says. Casting infinity is an error here and a date there,
+            // which only removes an error.
+            (Family::Timestamp, DataType::Date32) => sent(a, plain("date", Family::Date, target.clone(), a.ty.nullable)),
+            (Family::TimestampTz, DataType::Date32) if in_utc(&a.ty.arrow) => {
+                let wall = DataType::Timestamp(TimeUnit::Microsecond, None);
+                let utc =
+                    call(Op::Source("at_utc".into()), vec![a.scalar.clone()], plain("timestamp", Family::Timestamp, wall, a.ty.nullable));
+                let day = call(Op::Cast, vec![utc.scalar], plain("date", Family::Date, target.clone(), a.ty.nullable));
+                Judgement::rewritten(day.scalar, day.ty, "the day of a timestamptz is taken in UTC on both sides")
+            }
+            _ => Judgement::no(format!("a cast of {} to {target} is not proven equal on Postgres", describe(&a.ty))),
+        }
+    }
+}
+
+fn in_utc(t: &DataType) -> bool {
+    matches!(t, DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" || &**zone == "+00:00")
+}
+
+fn sent(a: &Typed, ty: RemoteType) -> Judgement {
+    Judgement::exact(Scalar::call(Op::Cast, vec![a.scalar.clone()], ty.clone()), ty)
+}
+
+/// Widening loses nothing; narrowing raises 22003 where the value does not fit.
+fn widen(a: &Typed, from: u8, target: &DataType) -> Judgement {
+    let Some(ty) = int(target, a.ty.nullable) else {
+        return Judgement::no("no integer type of that width");
+    };
+    let op = match (from, &ty.family) {
+        (16, Family::Int(64)) => Op::Source(WIDEN_16.into()),
+        (32, Family::Int(64)) => Op::Source(WIDEN_32.into()),
+        (16, Family::Int(32)) => Op::Cast,
+        _ => return Judgement::no(format!("a cast of {} to {} could raise at the source", a.ty.name, ty.name)),
+    };
+    let made = call(op, vec![a.scalar.clone()], ty);
+    Judgement::exact(made.scalar, made.ty)
+}
+
+/// An integer is a numeric exactly, if the decimal that it becomes here has room for every digit: else this side raises, that side does not.
+fn int_to_numeric(a: &Typed, bits: u8, target: &DataType) -> Judgement {
+    let digits = match bits {
+        16 => 5,
+        32 => 10,
+        _ => 19,
+    };
+    match whole_digits(target) {
+        Some((whole, scale)) if whole >= digits && scale >= 0 => sent(a, numeric(target, a.ty.nullable)),
+        _ => Judgement::no(format!("not every {} fits into {target}", a.ty.name)),
+    }
+}
+
+/// More room before and after the point changes nothing of the value: no cast is sent at all.
+fn rescale(a: &Typed, target: &DataType) -> Judgement {
+    match (whole_digits(&a.ty.arrow), whole_digits(target)) {
+        (Some((from_whole, from_scale)), Some((to_whole, to_scale))) if to_whole >= from_whole && to_scale >= from_scale => {
+            let ty = numeric(target, a.ty.nullable);
+            let made = call(Op::Source("same_numeric".into()), vec![a.scalar.clone()], ty);
+            Judgement::exact(made.scalar, made.ty)
+        }
+        _ => Judgement::no("a cast that rounds or cuts a numeric is evaluated here"),
+    }
+}
+
+fn whole_digits(t: &DataType) -> Option<(i32, i32)> {
+    match t {
+        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => Some((i32::from(*p) - i32::from(*s), i32::from(*s))),
+        _ => None,
+    }
+}

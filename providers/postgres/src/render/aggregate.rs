@@ -1,0 +1,77 @@
+//! GROUP BY and aggregate calls.
+
+use fjord_engine::pushdown::ir::Aggregate;
+use fjord_engine::pushdown::{AggregateFunction, Family, RemoteType, Scalar};
+use fjord_engine::{Result, SqlError};
+
+use super::literal::{Place, type_name};
+use super::scalar::{Text, scalar};
+use super::{Block, Names, constant};
+
+impl Block {
+    /// Keys, then aggregates.
+    pub(super) fn aggregate(self, keys: &[Scalar], aggregates: &[Aggregate], types: &[RemoteType], names: &mut Names) -> Result<Block> {
+        let mut block = if self.limited() || self.distinct || self.group.is_some() { self.nest(names) } else { self };
+        // An aggregate over sorted rows is an aggregate over rows: nothing that is pushed depends on their order.
+        block.order.clear();
+        let mut columns = vec![];
+        let mut group = vec![];
+        for key in keys {
+            let text = scalar(key, &block.columns, Place::Alone)?;
+            // A constant key makes no groups of its own, and `GROUP BY 1` would be a position.
+            if !constant(key) {
+                group.push(text.operand());
+            }
+            columns.push(text);
+        }
+        if !keys.is_empty() && group.is_empty() {
+            // All keys constant: no row for an empty input, other than an aggregate without GROUP BY.
+            group.push("()".into());
+            block.having.push("count(*) > 0".into());
+        }
+        for aggregate in aggregates {
+            columns.push(call(aggregate, &block.columns, types)?);
+        }
+        block.columns = columns;
+        block.group = Some(group);
+        Ok(block)
+    }
+}
+
+fn call(a: &Aggregate, input: &[Text], types: &[RemoteType]) -> Result<Text> {
+    let args = a.args.iter().map(|x| Ok(scalar(x, input, Place::Alone)?.sql)).collect::<Result<Vec<_>>>()?;
+    let of_bool = a.ty.family == Family::Bool;
+    let name = match (&a.function, of_bool) {
+        (AggregateFunction::CountStar | AggregateFunction::Count, _) => "count",
+        (AggregateFunction::Sum, _) => "sum",
+        // Postgres has no min(boolean).
+        (AggregateFunction::Min, true) | (AggregateFunction::BoolAnd, _) => "bool_and",
+        (AggregateFunction::Max, true) | (AggregateFunction::BoolOr, _) => "bool_or",
+        (AggregateFunction::Min, false) => "min",
+        (AggregateFunction::Max, false) => "max",
+        (other, _) => return Err(SqlError::internal(format!("{other:?} was never judged safe on Postgres"))),
+    };
+    let list = match a.function {
+        AggregateFunction::CountStar => "*".to_string(),
+        _ => format!("{}{}", if a.distinct { "DISTINCT " } else { "" }, args.join(", ")),
+    };
+    let filter = match &a.filter {
+        Some(f) => format!(" FILTER (WHERE {})", scalar(f, input, Place::Alone)?.sql),
+        None => String::new(),
+    };
+    let sql = format!("{name}({list}){filter}");
+    let atom = a.filter.is_none();
+    // The sum of bigints is a numeric, that of integers a bigint: it must arrive as promised.
+    let of = a.args.first().and_then(|x| x.ty(types)).map(|t| t.family);
+    let own_type = match (of, &a.ty.family) {
+        (Some(Family::Decimal(_)), Family::Decimal(_)) => true,
+        (Some(Family::Int(16 | 32)), Family::Int(64)) => true,
+        (Some(Family::Int(64)), Family::Decimal(_)) => true,
+        _ => a.function != AggregateFunction::Sum,
+    };
+    let text = Text { sql, atom, qualified: None };
+    if own_type {
+        return Ok(text);
+    }
+    Ok(Text { sql: format!("{}::{}", text.operand(), type_name(&a.ty)?), atom: true, qualified: None })
+}

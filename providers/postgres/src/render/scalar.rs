@@ -1,0 +1,137 @@
+//! Scalar expressions to text. Every operand that is not a name, a literal or a function call stands in parentheses.
+
+use fjord_engine::pushdown::{Op, Scalar};
+use fjord_engine::{Result, SqlError};
+
+use super::literal::{Place, identifier, literal, type_name};
+use crate::dialect::{WIDEN_16, WIDEN_32};
+
+/// The text of an expression.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    /// The SQL.
+    pub(super) sql: String,
+    /// Needs no parentheses as an operand.
+    pub(super) atom: bool,
+    /// A bare column, with the name by which its table is called: ORDER BY takes an unqualified name for an output column first.
+    pub(super) qualified: Option<String>,
+}
+
+impl Text {
+    fn atom(sql: String) -> Text {
+        Text { sql, atom: true, qualified: None }
+    }
+    fn compound(sql: String) -> Text {
+        Text { sql, atom: false, qualified: None }
+    }
+    /// As an operand.
+    pub(super) fn operand(&self) -> String {
+        if self.atom { self.sql.clone() } else { format!("({})", self.sql) }
+    }
+}
+
+/// Writes `scalar` over input columns that are written as `columns`.
+pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result<Text> {
+    match scalar_ {
+        Scalar::Column(i) => {
+            columns.get(*i).cloned().ok_or_else(|| SqlError::internal(format!("remote query names column {i}, which its input lacks")))
+        }
+        Scalar::Literal(value, ty) => {
+            let sql = literal(value, ty, place)?;
+            Ok(Text::atom(sql))
+        }
+        Scalar::Call { op, args, ty } => {
+            let arg = |i: usize, place: Place| match args.get(i) {
+                Some(a) => scalar(a, columns, place),
+                None => Err(SqlError::internal(format!("{op:?} lacks an argument"))),
+            };
+            let infix =
+                |sign: &str, place: Place| Ok(Text::compound(format!("{} {sign} {}", arg(0, place)?.operand(), arg(1, place)?.operand())));
+            let suffix = |words: &str| Ok(Text::compound(format!("{} {words}", arg(0, Place::Alone)?.operand())));
+            let joined = |sign: &str| -> Result<Text> {
+                let parts = args.iter().map(|a| Ok(scalar(a, columns, Place::Alone)?.operand())).collect::<Result<Vec<_>>>()?;
+                Ok(Text::compound(parts.join(sign)))
+            };
+            let cast = |name: &str| Ok(Text::atom(format!("{}::{name}", arg(0, Place::Alone)?.operand())));
+            match op {
+                Op::Eq => infix("=", Place::Beside),
+                Op::NotEq => infix("<>", Place::Beside),
+                Op::Lt => infix("<", Place::Beside),
+                Op::LtEq => infix("<=", Place::Beside),
+                Op::Gt => infix(">", Place::Beside),
+                Op::GtEq => infix(">=", Place::Beside),
+                Op::IsDistinctFrom => infix("IS DISTINCT FROM", Place::Beside),
+                Op::IsNotDistinctFrom => infix("IS NOT DISTINCT FROM", Place::Beside),
+                Op::Like => infix("LIKE", Place::Beside),
+                Op::NotLike => infix("NOT LIKE", Place::Beside),
+                Op::Plus => infix("+", Place::Alone),
+                Op::Minus => infix("-", Place::Alone),
+                Op::Multiply => infix("*", Place::Alone),
+                Op::Divide => infix("/", Place::Alone),
+                Op::Modulo => infix("%", Place::Alone),
+                Op::Negate => Ok(Text::compound(format!("- {}", arg(0, Place::Alone)?.operand()))),
+                Op::And => joined(" AND "),
+                Op::Or => joined(" OR "),
+                Op::Concat => joined(" || "),
+                Op::Not => Ok(Text::compound(format!("NOT {}", arg(0, Place::Alone)?.operand()))),
+                Op::IsNull => suffix("IS NULL"),
+                Op::IsNotNull => suffix("IS NOT NULL"),
+                Op::IsTrue => suffix("IS TRUE"),
+                Op::IsFalse => suffix("IS FALSE"),
+                Op::IsUnknown => suffix("IS UNKNOWN"),
+                Op::IsNotTrue => suffix("IS NOT TRUE"),
+                Op::IsNotFalse => suffix("IS NOT FALSE"),
+                Op::IsNotUnknown => suffix("IS NOT UNKNOWN"),
+                Op::In => list("IN", args, columns),
+                Op::NotIn => list("NOT IN", args, columns),
+                Op::Cast => cast(&type_name(ty)?),
+                Op::Case => case(args, columns),
+                Op::Coalesce => function("COALESCE", args, columns, Place::Alone),
+                Op::NullIf => function("NULLIF", args, columns, Place::Beside),
+                Op::Source(name) => match name.as_str() {
+                    "collate_c" => Ok(Text::compound(format!("{} COLLATE \"C\"", arg(0, Place::Alone)?.operand()))),
+                    "as_text" => cast("text"),
+                    WIDEN_16 | WIDEN_32 => cast("bigint"),
+                    "same_numeric" | "float_order" => arg(0, Place::Alone),
+                    "lower" => function("lower", args, columns, Place::Alone),
+                    "not_ascii" => {
+                        let a = arg(0, Place::Alone)?.sql;
+                        Ok(Text::compound(format!("octet_length({a}) <> char_length({a})")))
+                    }
+                    "at_utc" => Ok(Text::compound(format!("{} AT TIME ZONE 'UTC'", arg(0, Place::Alone)?.operand()))),
+                    "plus_zero" => Ok(Text::compound(format!("{} + '0'::{}", arg(0, Place::Alone)?.operand(), type_name(ty)?))),
+                    other => match other.strip_prefix("citext_eq:") {
+                        Some(schema) => infix(&format!("OPERATOR({}.=)", identifier(schema)?), Place::Beside).map(Ok)?,
+                        None => Err(SqlError::internal(format!("the Postgres renderer does not know {other}"))),
+                    },
+                },
+                Op::ILike | Op::NotILike | Op::Function(_) => Err(SqlError::internal(format!("{op:?} was never judged safe on Postgres"))),
+            }
+        }
+    }
+}
+
+fn list(word: &str, args: &[Scalar], columns: &[Text]) -> Result<Text> {
+    let (first, rest) = args.split_first().filter(|(_, r)| !r.is_empty()).ok_or_else(|| SqlError::internal("an empty IN list"))?;
+    let items = rest.iter().map(|a| Ok(scalar(a, columns, Place::Beside)?.sql)).collect::<Result<Vec<_>>>()?;
+    Ok(Text::compound(format!("{} {word} ({})", scalar(first, columns, Place::Alone)?.operand(), items.join(", "))))
+}
+
+fn function(name: &str, args: &[Scalar], columns: &[Text], place: Place) -> Result<Text> {
+    let parts = args.iter().map(|a| Ok(scalar(a, columns, place)?.sql)).collect::<Result<Vec<_>>>()?;
+    Ok(Text::atom(format!("{name}({})", parts.join(", "))))
+}
+
+fn case(args: &[Scalar], columns: &[Text]) -> Result<Text> {
+    let mut sql = String::from("CASE");
+    let mut parts = args.chunks_exact(2);
+    for pair in &mut parts {
+        let (when, then) = (scalar(&pair[0], columns, Place::Alone)?, scalar(&pair[1], columns, Place::Alone)?);
+        sql.push_str(&format!(" WHEN {} THEN {}", when.sql, then.sql));
+    }
+    if let [otherwise] = parts.remainder() {
+        sql.push_str(&format!(" ELSE {}", scalar(otherwise, columns, Place::Alone)?.sql));
+    }
+    sql.push_str(" END");
+    Ok(Text::atom(sql))
+}
