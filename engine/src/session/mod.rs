@@ -1,5 +1,7 @@
 //! A session: settings, planning, running one statement.
 
+pub mod params;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
