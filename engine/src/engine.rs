@@ -29,6 +29,10 @@ pub struct EngineConfig {
     pub memory_limit: usize,
     /// The name of the default database.
     pub database: String,
+    /// The folder below which CREATE SECRET ... FROM FILE may read (`--secret-root`); without one, file secrets are refused.
+    pub secret_root: Option<PathBuf>,
+    /// Lets connectors reach link-local and cloud metadata addresses, which are denied otherwise.
+    pub allow_link_local: bool,
 }
 
 /// Relations and functions that another crate adds to every session (pg_catalog, information_schema).

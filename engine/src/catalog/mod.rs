@@ -63,6 +63,8 @@ pub struct View {
     pub definition: String,
     /// Who made it.
     pub owner: String,
+    /// COMMENT ON VIEW.
+    pub comment: Option<String>,
 }
 
 impl Catalog {
