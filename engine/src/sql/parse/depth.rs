@@ -28,7 +28,9 @@ struct Level {
     operators: usize,
     /// ANDs and ORs.
     arms: usize,
-    /// The deepest child of the present expression.
+    /// The deepest arm of the present expression that has ended.
+    arm: usize,
+    /// The deepest child (in parentheses) of the present arm.
     child: usize,
     /// The deepest expression that has ended.
     ended: usize,
@@ -39,20 +41,26 @@ struct Level {
 }
 
 impl Level {
-    fn depth(&self) -> usize {
+    /// Of the expression that has not ended.
+    fn present(&self) -> usize {
         let arms = if self.arms == 0 { 0 } else { self.arms.ilog2() as usize + 2 };
-        (self.operators + self.child + arms).max(self.ended) + 3 * self.unions
+        (self.operators + self.child).max(self.arm) + arms + 3 * self.unions
+    }
+    fn depth(&self) -> usize {
+        self.present().max(self.ended + 3 * self.unions)
     }
     /// A comma or a clause: what follows does not stand on what came before.
     fn end_expression(&mut self) {
         let unions = std::mem::take(&mut self.unions);
+        // `present` counts no unions any more: they stand above all that has ended.
         *self = Level { ended: self.depth(), unions, ..Level::default() };
     }
     /// AND, OR: the arm has ended.
     fn end_arm(&mut self) {
         self.arms += 1;
-        self.child = self.child.max(self.operators);
+        self.arm = self.arm.max(self.operators + self.child);
         self.operators = 0;
+        self.child = 0;
     }
 }
 
@@ -71,7 +79,7 @@ pub(super) fn guard(c: &Cursor) -> Result<()> {
         let opens = matches!(token, Token::LParen | Token::LBracket | Token::LBrace) || word == Keyword::CASE;
         let closes = matches!(token, Token::RParen | Token::RBracket | Token::RBrace) || word == Keyword::END;
         if opens {
-            let sum = below.last().copied().unwrap_or(0) + levels.last().map_or(0, Level::depth) + 1;
+            let sum = below.last().copied().unwrap_or(0) + levels.last().map_or(0, Level::present) + 1;
             below.push(sum);
             levels.push(Level::default());
         } else if closes && levels.len() > 1 {

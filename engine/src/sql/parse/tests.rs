@@ -406,8 +406,8 @@ fn deepest_trees_do_not_overflow() {
         " LIKE 'x'",
     ];
     let longest = |start: &str, link: &str| {
-        let n = (1..ARMS_MAX).take_while(|n| parse(&format!("{start}{}", link.repeat(*n))).is_ok()).last().unwrap_or(1);
-        format!("{start}{}", link.repeat(n))
+        let n = (2..400).collect::<Vec<_>>().partition_point(|n| parse(&format!("{start}{}", link.repeat(*n))).is_ok());
+        format!("{start}{}", link.repeat(n + 1))
     };
     let mut texts: Vec<String> = links.iter().map(|l| longest("SELECT a", l)).collect();
     texts.push(longest("SELECT 1", " UNION SELECT 1"));
