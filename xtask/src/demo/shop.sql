@@ -46,7 +46,7 @@ FROM generate_series(1, 500) AS i;
 
 INSERT INTO orders
 SELECT i,
-       1 + (i * 7919 + i / 50000)::integer % 50000,
+       1 + ((i * 7919 + i / 50000) % 50000)::integer,
        p.id,
        (ARRAY['new','paid','paid','shipped','shipped','shipped','shipped','shipped','shipped','returned'])[1 + i % 10]::order_status,
        1 + (i % 4)::integer,
