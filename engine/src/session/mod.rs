@@ -1,5 +1,6 @@
 //! A session: settings, planning, running one statement.
 
+pub mod names;
 pub mod params;
 
 use std::collections::BTreeMap;
