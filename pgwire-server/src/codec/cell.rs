@@ -8,9 +8,9 @@ use arrow::datatypes::{
     ArrowPrimitiveType, ByteArrayType, DataType, Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
     DurationMicrosecondType, DurationMillisecondType, DurationNanosecondType, DurationSecondType, Field, Float16Type, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, IntervalDayTimeType, IntervalMonthDayNanoType, IntervalUnit,
-    IntervalYearMonthType, RunEndIndexType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    IntervalYearMonthType, RunEndIndexType, Time32MillisecondType, Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use bytes::{BufMut, BytesMut};
 use fjord_engine::pgtype::{self, PgType};
@@ -128,7 +128,9 @@ pub(super) fn cell(array: &ArrayRef, shape: &Shape, settings: &EncodeSettings) -
             let days = v.div_euclid(86_400_000);
             date(i32::try_from(days).map_err(|_| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "date out of range"))?, text, out)
         })?,
-        DataType::Time32(TimeUnit::Second) => values::<Time32SecondType, _>(array, move |v, out| time(i64::from(v) * 1_000_000, text, out))?,
+        DataType::Time32(TimeUnit::Second) => {
+            values::<Time32SecondType, _>(array, move |v, out| time(i64::from(v) * 1_000_000, text, out))?
+        }
         DataType::Time32(_) => values::<Time32MillisecondType, _>(array, move |v, out| time(i64::from(v) * 1_000, text, out))?,
         DataType::Time64(TimeUnit::Nanosecond) => values::<Time64NanosecondType, _>(array, move |v, out| time(v / 1_000, text, out))?,
         DataType::Time64(_) => values::<Time64MicrosecondType, _>(array, move |v, out| time(v, text, out))?,
@@ -307,9 +309,8 @@ fn interval(months: i32, days: i32, usecs: i64, text: bool, out: &mut BytesMut) 
 
 fn duration<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, usecs_per_unit: i64, text: bool) -> Result<CellBox> {
     values::<T, _>(array, move |v, out| {
-        let usecs = v
-            .checked_mul(usecs_per_unit)
-            .ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))?;
+        let usecs =
+            v.checked_mul(usecs_per_unit).ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))?;
         interval(0, 0, usecs, text, out)
     })
 }

@@ -56,17 +56,10 @@ fn is_written(t: &DataType, pg: PgType) -> bool {
         DataType::Dictionary(_, v) => is_written(v, pg),
         DataType::RunEndEncoded(_, v) => is_written(v.data_type(), pg),
         DataType::Boolean => pg == pgtype::BOOL,
-        t if t.is_integer() => [
-            pgtype::INT2,
-            pgtype::INT4,
-            pgtype::INT8,
-            pgtype::OID,
-            pgtype::REGCLASS,
-            pgtype::REGTYPE,
-            pgtype::REGPROC,
-            pgtype::NUMERIC,
-        ]
-        .contains(&pg),
+        t if t.is_integer() => {
+            [pgtype::INT2, pgtype::INT4, pgtype::INT8, pgtype::OID, pgtype::REGCLASS, pgtype::REGTYPE, pgtype::REGPROC, pgtype::NUMERIC]
+                .contains(&pg)
+        }
         DataType::Float16 | DataType::Float32 => [pgtype::FLOAT4, pgtype::FLOAT8].contains(&pg),
         DataType::Float64 => pg == pgtype::FLOAT8,
         t if t.is_decimal() => pg == pgtype::NUMERIC,

@@ -43,7 +43,11 @@ impl RowEncoder {
     /// Looks at a batch once, so that a row costs no lookups. The batch's columns must have the types of the schema.
     pub fn bind(&self, batch: &RecordBatch) -> Result<BoundBatch> {
         if batch.num_columns() != self.columns.len() {
-            return Err(SqlError::internal(format!("a batch of {} columns where {} were described", batch.num_columns(), self.columns.len())));
+            return Err(SqlError::internal(format!(
+                "a batch of {} columns where {} were described",
+                batch.num_columns(),
+                self.columns.len()
+            )));
         }
         let mut cells = Vec::with_capacity(self.columns.len());
         for (i, ((shape, described), array)) in self.columns.iter().zip(batch.columns()).enumerate() {

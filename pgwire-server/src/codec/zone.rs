@@ -112,6 +112,9 @@ pub(super) fn iso_offset(t: &str) -> Option<i32> {
 
 /// `HH`, `HHMM`, `HHMMSS`, `HH:MM`, `HH:MM:SS` in seconds; at most 15:59:59 as in Postgres's zone field.
 fn clock(t: &str) -> Option<i32> {
+    if !t.is_ascii() {
+        return None;
+    }
     let parts: Vec<&str> = if t.contains(':') {
         t.split(':').collect()
     } else {
@@ -162,7 +165,7 @@ mod tests {
         assert_eq!(Zone::parse("XYZ5:30").unwrap(), Zone::Fixed(-19_800));
         let e = Zone::parse("Nowhere/Land").unwrap_err();
         assert_eq!(e.state, SqlState::INVALID_PARAMETER_VALUE);
-        for odd in ["", "+", "é+", "<>", "<a", "+é", "+1é"] {
+        for odd in ["", "+", "é+", "<>", "<a", "+é", "+1é", "+é1"] {
             assert!(Zone::lookup(odd).is_none(), "{odd}");
         }
     }

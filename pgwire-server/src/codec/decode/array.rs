@@ -100,8 +100,7 @@ struct Literal<'a> {
 
 impl Literal<'_> {
     fn malformed(&self, detail: &str) -> SqlError {
-        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{}\"", shorten(self.whole)))
-            .detail(detail)
+        SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{}\"", shorten(self.whole))).detail(detail)
     }
     fn blanks(&mut self) {
         self.rest = self.rest.trim_start_matches(is_blank);

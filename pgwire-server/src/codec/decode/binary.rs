@@ -124,4 +124,3 @@ fn timestamp(pg: PgType, bytes: &[u8]) -> Result<i64> {
         usecs => usecs.checked_add(EPOCH_USECS).filter(|u| *u != i64::MAX).ok_or_else(|| out_of_range("timestamp"))?,
     })
 }
-

@@ -95,9 +95,7 @@ fn read(pg: PgType, text: &str, settings: &EncodeSettings) -> Result<Fields> {
         Fault::Syntax => syntax(pg, text),
         Fault::Range => overflow(format!("date/time field value out of range: \"{}\"", shorten(text)))
             .hint("Perhaps you need a different \"datestyle\" setting."),
-        Fault::Zone(name) => {
-            SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{}\" not recognized", shorten(&name)))
-        }
+        Fault::Zone(name) => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{}\" not recognized", shorten(&name))),
     })
 }
 

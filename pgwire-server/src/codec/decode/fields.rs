@@ -261,7 +261,11 @@ impl<'a> Reader<'a> {
         match zone {
             Some(zone) => self.set_zone(zone),
             None if self.fields.time.is_some() || self.fields.date.is_some() => {
-                if name.contains('/') { Err(Fault::Zone(name)) } else { Err(Fault::Syntax) }
+                if name.contains('/') {
+                    Err(Fault::Zone(name))
+                } else {
+                    Err(Fault::Syntax)
+                }
             }
             None => Err(Fault::Syntax),
         }
@@ -331,7 +335,9 @@ impl<'a> Reader<'a> {
 }
 
 fn month_of(word: &str) -> Option<u32> {
-    (word.len() >= 3).then(|| MONTHS.iter().position(|m| m.starts_with(word) || (word == "sept" && *m == "september")))?.map(|i| i as u32 + 1)
+    (word.len() >= 3)
+        .then(|| MONTHS.iter().position(|m| m.starts_with(word) || (word == "sept" && *m == "september")))?
+        .map(|i| i as u32 + 1)
 }
 
 pub(super) fn days_in(year: i64, month: u32) -> u32 {

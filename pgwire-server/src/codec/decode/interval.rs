@@ -255,7 +255,6 @@ fn number(token: &str) -> Result<Number, Fault> {
         return Err(Fault::Syntax);
     }
     let whole = digits(whole)?;
-    digits(&fraction[..fraction.len().min(15)])?;
     if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return Err(Fault::Syntax);
     }

@@ -53,10 +53,7 @@ pub fn decode_params(types: &[PgType], formats: &[i16], values: &[Option<Bytes>]
 fn utf8(bytes: &[u8]) -> Result<&str> {
     let bad = |sequence: &[u8]| {
         let hex: Vec<String> = sequence.iter().map(|b| format!("0x{b:02x}")).collect();
-        SqlError::new(
-            SqlState::CHARACTER_NOT_IN_REPERTOIRE,
-            format!("invalid byte sequence for encoding \"UTF8\": {}", hex.join(" ")),
-        )
+        SqlError::new(SqlState::CHARACTER_NOT_IN_REPERTOIRE, format!("invalid byte sequence for encoding \"UTF8\": {}", hex.join(" ")))
     };
     if bytes.contains(&0) {
         return Err(bad(&[0]));

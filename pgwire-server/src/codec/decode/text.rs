@@ -48,7 +48,7 @@ pub(super) fn decode(pg: PgType, text: &str, settings: &EncodeSettings) -> Resul
             let (months, days, usecs) = interval::parse(text)?;
             interval_scalar(months, days, usecs)?
         }
-        pgtype::TIMETZ => held_as_text(datetime::timetz_canonical(text, settings)?)?,
+        pgtype::TIMETZ => held_as_text(datetime::timetz_canonical(text, settings))?,
         pgtype::UUID => held_as_text(net::parse_uuid(text.trim_end_matches('\0').as_bytes()).map(|b| {
             let mut out = bytes::BytesMut::new();
             super::super::number::put_uuid_text(&b, &mut out);
@@ -74,8 +74,7 @@ pub(super) fn decode(pg: PgType, text: &str, settings: &EncodeSettings) -> Resul
 
 /// An interval as Arrow holds it; beyond what 64 bits of nanoseconds can, 22008.
 pub(super) fn interval_scalar(months: i32, days: i32, usecs: i64) -> Result<ScalarValue> {
-    let nanoseconds =
-        usecs.checked_mul(1_000).ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))?;
+    let nanoseconds = usecs.checked_mul(1_000).ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))?;
     Ok(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanoseconds))))
 }
 
@@ -89,7 +88,8 @@ pub(super) fn json_error(pg: PgType, text: &str, e: &json_in::NotJson) -> SqlErr
         return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "JSON is nested too deeply").hint("At most 512 levels are read.");
     }
     let token: String = text.get(e.at..).unwrap_or("").chars().take(20).collect();
-    let detail = if token.is_empty() { "The input string ended unexpectedly.".to_string() } else { format!("Unexpected input near \"{token}\".") };
+    let detail =
+        if token.is_empty() { "The input string ended unexpectedly.".to_string() } else { format!("Unexpected input near \"{token}\".") };
     SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type {}", pg.sql_name)).detail(detail)
 }
 
