@@ -101,10 +101,10 @@ pub(super) fn put_offset(seconds: i32, out: &mut BytesMut) {
     out.put_u8(if seconds < 0 { b'-' } else { b'+' });
     let s = seconds.unsigned_abs();
     put_padded(u64::from(s / 3600), 2, out);
-    if s % 3600 != 0 {
+    if !s.is_multiple_of(3600) {
         out.put_u8(b':');
         put_2(s / 60 % 60, out);
-        if s % 60 != 0 {
+        if !s.is_multiple_of(60) {
             out.put_u8(b':');
             put_2(s % 60, out);
         }
@@ -203,7 +203,7 @@ fn put_seconds(usecs: u64, out: &mut BytesMut) {
     let mut fraction = usecs % 1_000_000;
     if fraction != 0 {
         let mut digits = 6;
-        while fraction % 10 == 0 {
+        while fraction.is_multiple_of(10) {
             fraction /= 10;
             digits -= 1;
         }

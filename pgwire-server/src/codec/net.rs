@@ -165,7 +165,7 @@ pub(super) fn bits_text(mut b: &[u8]) -> Option<String> {
 /// Bytes of an even number of hexadecimal digits.
 pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
     let t = text.as_bytes();
-    if t.len() % 2 != 0 {
+    if !t.len().is_multiple_of(2) {
         return None;
     }
     t.chunks_exact(2).map(|p| Some(nibble(p[0])? << 4 | nibble(p[1])?)).collect()
