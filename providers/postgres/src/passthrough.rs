@@ -1,0 +1,162 @@
+//! `remote_query`: the user's own text, described by the server and run in a read-only transaction on a connection of its own.
+//!
+//! The text is put into parentheses (`COPY (...) TO STDOUT`), so it must be one query by itself first: the server's Parse of the bare text proves
+//! that. A text such as `SELECT 1) TO PROGRAM 'x' --` is no statement, and never gets into the COPY.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{Schema, SchemaRef};
+use fjord_engine::pushdown::RemoteType;
+use fjord_engine::{Result, SqlError, SqlState};
+
+use crate::error::{Origin, is_broken};
+use crate::introspect::read_types;
+use crate::source::Inner;
+use crate::types::{Types, wire_cast};
+
+/// A described text.
+pub(crate) struct Described {
+    /// The query to run.
+    pub text: String,
+    /// What its columns are at the source.
+    pub types: Vec<RemoteType>,
+    /// As what they arrive.
+    pub schema: SchemaRef,
+}
+
+/// Asks the server what the text returns, without running it.
+pub(crate) async fn describe(inner: &Inner, text: &str) -> Result<Described> {
+    let text = text.trim_end_matches([' ', '\t', '\r', '\n', ';']);
+    is_query(&inner.origin, text)?;
+    let connection = inner.pool.acquire().await?;
+    let driver = |e: tokio_postgres::Error| inner.origin.running(&e);
+    let statement = match connection.client()?.prepare(text).await {
+        Ok(s) => s,
+        Err(e) => {
+            if !is_broken(&e) {
+                connection.release();
+            }
+            return Err(driver(e));
+        }
+    };
+    if !statement.params().is_empty() {
+        return Err(inner.origin.error(SqlState::FEATURE_NOT_SUPPORTED, "a remote query takes no parameters"));
+    }
+    let known = inner.types.read().clone().filter(|t| statement.columns().iter().all(|c| t.rows.contains_key(&c.type_().oid())));
+    let types = match known {
+        Some(t) => t,
+        None => {
+            let t = Arc::new(read_types(connection.client()?).await.map_err(driver)?);
+            *inner.types.write() = Some(t.clone());
+            t
+        }
+    };
+    let columns: Vec<(String, u32, i32)> =
+        statement.columns().iter().map(|c| (c.name().to_string(), c.type_().oid(), c.type_modifier())).collect();
+    drop(statement);
+    connection.release();
+    Ok(shape(inner, text, &columns, &types))
+}
+
+fn shape(inner: &Inner, text: &str, columns: &[(String, u32, i32)], types: &Types) -> Described {
+    let mut fields = vec![];
+    let mut remote = vec![];
+    for (name, oid, typmod) in columns {
+        let mapped = types.map(*oid, *typmod, 0, true, inner.options.unconstrained_numeric);
+        fields.push(mapped.field(name, *typmod));
+        remote.push(mapped.remote);
+    }
+    let text = if remote.iter().any(|t| wire_cast(t).is_some()) {
+        // Some columns must be cast to the form that the reader decodes. Positions name them: the text may use one name twice.
+        let names: Vec<String> = (0..remote.len()).map(|i| format!("c{i}")).collect();
+        let list: Vec<String> = remote
+            .iter()
+            .zip(&names)
+            .map(|(ty, name)| match wire_cast(ty) {
+                Some(cast) => format!("{name}::{cast}"),
+                None => name.clone(),
+            })
+            .collect();
+        format!("SELECT {} FROM (\n{text}\n) AS q ({})", list.join(", "), names.join(", "))
+    } else {
+        text.to_string()
+    };
+    Described { text, types: remote, schema: Arc::new(Schema::new(fields)) }
+}
+
+/// The plan was made with one shape; what runs now must have the same.
+pub(crate) fn check(origin: &Origin, now: &Schema, planned: &Schema) -> Result<()> {
+    let same = now.fields().len() == planned.fields().len()
+        && now.fields().iter().zip(planned.fields()).all(|(a, b)| a.data_type() == b.data_type());
+    if same {
+        return Ok(());
+    }
+    Err(origin
+        .error(SqlState::FDW_INCONSISTENT_DESCRIPTOR, "the remote query returns other columns than when it was planned")
+        .hint("Run it again."))
+}
+
+/// Only what returns rows and writes nothing. The read-only transaction is the guard; this is the better message.
+fn is_query(origin: &Origin, text: &str) -> Result<()> {
+    match first_word(text).to_ascii_lowercase().as_str() {
+        "select" | "with" | "values" | "table" => Ok(()),
+        "" => Err(origin.error(SqlState::SYNTAX_ERROR, "the remote query is empty")),
+        word => Err(SqlError {
+            hint: Some("remote_query runs SELECT, WITH, VALUES and TABLE, in a read-only transaction.".into()),
+            ..origin.error(SqlState::FEATURE_NOT_SUPPORTED, format!("remote_query cannot run {}", word.to_ascii_uppercase()))
+        }),
+    }
+}
+
+/// The first word after blanks, comments and opening parentheses.
+fn first_word(text: &str) -> &str {
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        if let Some(comment) = rest.strip_prefix("--") {
+            rest = comment.split_once('\n').map_or("", |(_, after)| after);
+        } else if rest.starts_with("/*") {
+            rest = after_comment(rest);
+        } else {
+            break;
+        }
+    }
+    let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+    &rest[..end]
+}
+
+/// Comments nest in Postgres.
+fn after_comment(text: &str) -> &str {
+    let bytes = text.as_bytes();
+    let (mut depth, mut at) = (0usize, 0usize);
+    while at + 1 < bytes.len() {
+        match &bytes[at..at + 2] {
+            b"/*" => {
+                depth += 1;
+                at += 2;
+            }
+            b"*/" => {
+                depth = depth.saturating_sub(1);
+                at += 2;
+                if depth == 0 {
+                    return &text[at..];
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_word() {
+        assert_eq!(first_word("  SELECT 1"), "SELECT");
+        assert_eq!(first_word("-- a\n/* b /* c */ */ ((select 1))"), "select");
+        assert_eq!(first_word("/* open"), "");
+        assert_eq!(first_word("/* é */delete from t"), "delete");
+    }
+}

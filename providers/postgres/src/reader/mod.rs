@@ -1,0 +1,396 @@
+//! The reader: `COPY (query) TO STDOUT (FORMAT binary)` into Arrow batches, streaming, bounded, cancelled when nobody listens any more.
+//!
+//! Bounds: a batch ends at the wanted number of rows or at [`BATCH_BYTES`]; [`READ_AHEAD`] batches wait for the consumer, one more is being built.
+//! All of them are accounted in the query's memory pool. A source that is slow does not hold rows back: what has come is passed on after
+//! [`LINGER`].
+
+mod addresses;
+mod column;
+mod copy;
+mod numeric;
+
+#[cfg(test)]
+mod fuzz;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use bytes::Bytes;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use fjord_engine::pushdown::RemoteType;
+use fjord_engine::source::{QueryScope, RemoteStats};
+use fjord_engine::{Result, SqlError, SqlState};
+use futures::{FutureExt, Stream, StreamExt};
+use tokio::sync::mpsc;
+
+use crate::error::{Origin, is_broken};
+use crate::pool::{Connection, Pool};
+use column::{Column, Fault};
+use copy::{Framing, Malformed};
+
+/// A batch ends when its rows took so many bytes on the wire.
+pub(crate) const BATCH_BYTES: usize = 8 << 20;
+/// Finished batches that wait for the consumer.
+const READ_AHEAD: usize = 2;
+/// The longest that rows wait for more before they are passed on.
+const LINGER: Duration = Duration::from_millis(20);
+/// How often a query is sent again, while no row of it has been passed on.
+const RETRIES: u32 = 2;
+
+/// What to run and how its columns are to be understood.
+pub(crate) struct Job {
+    /// The query, without the COPY around it.
+    pub text: String,
+    /// What each column is at the source.
+    pub types: Vec<RemoteType>,
+    /// What to deliver.
+    pub schema: SchemaRef,
+    /// The query that asks.
+    pub scope: Arc<QueryScope>,
+    /// Where rows in flight are accounted.
+    pub memory: Arc<dyn MemoryPool>,
+    /// Rows per batch.
+    pub batch_rows: usize,
+    /// Counters.
+    pub stats: Arc<RemoteStats>,
+    /// The text is a user's: run it in a transaction of its own and throw the connection away.
+    pub untrusted: bool,
+}
+
+/// The stream of a job. Nothing happens before its first poll; dropped, it cancels the query at the source.
+pub(crate) struct ReaderStream {
+    schema: SchemaRef,
+    state: State,
+}
+
+enum State {
+    Start(Option<(Arc<Pool>, Origin, Box<dyn JobSource>)>),
+    Running(mpsc::Receiver<Result<Held>>, #[allow(dead_code)] SpawnedTask<()>),
+    Ended,
+}
+
+/// A batch with the memory that it is accounted for until the consumer has it.
+struct Held {
+    batch: RecordBatch,
+    _memory: MemoryReservation,
+}
+
+/// Makes the job at the first poll: rendering waits until then, because dynamic filters may still arrive.
+#[async_trait::async_trait]
+pub(crate) trait JobSource: Send + Sync {
+    /// The job.
+    async fn job(self: Box<Self>) -> Result<Job>;
+}
+
+impl ReaderStream {
+    /// A stream that has not begun.
+    pub(crate) fn start(pool: Arc<Pool>, origin: Origin, schema: SchemaRef, source: Box<dyn JobSource>) -> SendableRecordBatchStream {
+        Box::pin(ReaderStream { schema, state: State::Start(Some((pool, origin, source))) })
+    }
+}
+
+impl RecordBatchStream for ReaderStream {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}
+
+impl Stream for ReaderStream {
+    type Item = Result<RecordBatch, DataFusionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match &mut self.state {
+                State::Start(start) => {
+                    let Some((pool, origin, source)) = start.take() else { return Poll::Ready(None) };
+                    let (tx, rx) = mpsc::channel(READ_AHEAD);
+                    self.state = State::Running(rx, SpawnedTask::spawn(run(pool, origin, source, tx)));
+                }
+                State::Running(rx, _) => {
+                    let next = std::task::ready!(rx.poll_recv(cx));
+                    if !matches!(next, Some(Ok(_))) {
+                        self.state = State::Ended;
+                    }
+                    return Poll::Ready(next.map(|r| r.map(|held| held.batch).map_err(DataFusionError::from)));
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// Marks the counters as cancelled when the task is aborted, which is what a dropped stream comes to. After an orderly end it changes nothing.
+struct Counters(Arc<RemoteStats>);
+
+impl Drop for Counters {
+    fn drop(&mut self) {
+        self.0.cancelled();
+    }
+}
+
+async fn run(pool: Arc<Pool>, origin: Origin, source: Box<dyn JobSource>, tx: mpsc::Sender<Result<Held>>) {
+    let job = match source.job().await {
+        Ok(job) => job,
+        Err(e) => {
+            // Nobody listens any more: then nobody misses the error either.
+            let _ = tx.send(Err(e)).await;
+            return;
+        }
+    };
+    let counters = Counters(job.stats.clone());
+    let cancel = job.scope.cancel.clone();
+    let outcome = tokio::select! {
+        biased;
+        () = cancel.cancelled() => {
+            job.stats.cancelled();
+            Err(SqlError::cancelled())
+        }
+        outcome = read(&pool, &origin, &job, &tx) => outcome,
+    };
+    match outcome {
+        Ok(()) => job.stats.finished(),
+        Err(e) => {
+            job.stats.failed(e.message.clone());
+            let _ = tx.send(Err(e)).await;
+        }
+    }
+    drop(counters);
+}
+
+/// Runs the query; again, where the connection or the server gave way before a row was passed on.
+async fn read(pool: &Arc<Pool>, origin: &Origin, job: &Job, tx: &mpsc::Sender<Result<Held>>) -> Result<()> {
+    let mut attempt = 0;
+    let mut sent = false;
+    loop {
+        let connection = pool.acquire().await?;
+        if attempt == 0 {
+            job.stats.sent(&job.text);
+        }
+        let reused = connection.reused;
+        match copy_out(connection, origin, job, tx, &mut sent).await {
+            Ok(()) => return Ok(()),
+            Err(Failure::Ours(e)) => return Err(e),
+            Err(Failure::Driver(e)) => {
+                let broken = is_broken(&e);
+                if broken {
+                    pool.forget_idle();
+                }
+                // A connection that had been idle may have died unseen (the server was restarted); a standby may cancel a query to go on replaying.
+                let again = (broken && reused) || e.code().is_some_and(|c| c.code() == SqlState::SERIALIZATION_FAILURE.0);
+                if sent || !again || attempt >= RETRIES {
+                    return Err(origin.running(&e));
+                }
+                attempt += 1;
+            }
+        }
+    }
+}
+
+enum Failure {
+    Driver(tokio_postgres::Error),
+    Ours(SqlError),
+}
+
+impl From<SqlError> for Failure {
+    fn from(e: SqlError) -> Failure {
+        Failure::Ours(e)
+    }
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(e: tokio_postgres::Error) -> Failure {
+        Failure::Driver(e)
+    }
+}
+
+async fn copy_out(
+    connection: Connection,
+    origin: &Origin,
+    job: &Job,
+    tx: &mpsc::Sender<Result<Held>>,
+    sent: &mut bool,
+) -> Result<(), Failure> {
+    let mut batches = Batches::new(origin, job)?;
+    if job.untrusted {
+        connection.client()?.batch_execute("BEGIN READ ONLY").await?;
+    }
+    // The newline keeps a comment at the end of a user's text from swallowing the parenthesis.
+    let stream = connection.client()?.copy_out(&format!("COPY ({}\n) TO STDOUT (FORMAT binary)", job.text)).await;
+    let stream = match stream {
+        Ok(s) => s,
+        // The server refused the query, but the connection is well.
+        Err(e) if !is_broken(&e) && !job.untrusted => {
+            connection.release();
+            return Err(Failure::Driver(e));
+        }
+        Err(e) => return Err(Failure::Driver(e)),
+    };
+    let mut stream = Box::pin(stream);
+    loop {
+        let chunk = match stream.next().now_or_never() {
+            Some(chunk) => chunk,
+            None if batches.rows > 0 => match tokio::time::timeout(LINGER, stream.next()).await {
+                Ok(chunk) => chunk,
+                Err(_) => {
+                    batches.flush()?;
+                    Some(Ok(Bytes::new()))
+                }
+            },
+            None => stream.next().await,
+        };
+        let done = match chunk {
+            Some(Ok(chunk)) => {
+                batches.feed(chunk)?;
+                false
+            }
+            Some(Err(e)) => {
+                if !is_broken(&e) && !job.untrusted {
+                    drop(stream);
+                    connection.release();
+                }
+                return Err(Failure::Driver(e));
+            }
+            None => {
+                batches.finish()?;
+                true
+            }
+        };
+        for held in batches.ready.drain(..) {
+            *sent = true;
+            if tx.send(Ok(held)).await.is_err() {
+                // The consumer has gone: dropping the connection cancels.
+                job.stats.cancelled();
+                return Ok(());
+            }
+        }
+        if done {
+            break;
+        }
+    }
+    drop(stream);
+    if job.untrusted {
+        connection.discard()
+    } else {
+        connection.release()
+    }
+    Ok(())
+}
+
+/// Rows on their way into batches.
+struct Batches<'a> {
+    origin: &'a Origin,
+    job: &'a Job,
+    framing: Framing,
+    columns: Vec<Column>,
+    row_width: usize,
+    rows: usize,
+    wire_bytes: usize,
+    /// For the batch being built.
+    memory: MemoryReservation,
+    ready: Vec<Held>,
+}
+
+/// Which column a fault is about; `None`: the framing.
+struct RowFault(Option<usize>, Fault);
+
+impl From<Malformed> for RowFault {
+    fn from(m: Malformed) -> RowFault {
+        RowFault(None, m.into())
+    }
+}
+
+impl<'a> Batches<'a> {
+    fn new(origin: &'a Origin, job: &'a Job) -> Result<Batches<'a>> {
+        if job.types.len() != job.schema.fields().len() {
+            return Err(SqlError::internal(format!(
+                "{} columns were asked for, {} are delivered",
+                job.schema.fields().len(),
+                job.types.len()
+            )));
+        }
+        let columns: Vec<Column> = job
+            .types
+            .iter()
+            .zip(job.schema.fields())
+            .map(|(ty, field)| Column::new(field.name(), ty, field.data_type()))
+            .collect::<Result<_>>()?;
+        let memory = MemoryConsumer::new(format!("connector \"{}\"", origin.connector)).register(&job.memory);
+        let row_width = columns.iter().map(Column::fixed_width).sum();
+        let framing = Framing::new(columns.len());
+        Ok(Batches { origin, job, framing, columns, row_width, rows: 0, wire_bytes: 0, memory, ready: vec![] })
+    }
+
+    fn feed(&mut self, chunk: Bytes) -> Result<()> {
+        let bytes = chunk.len();
+        let columns = &mut self.columns;
+        let mut rows = 0;
+        let fed = self.framing.feed::<RowFault>(chunk, &mut |mut fields| {
+            for (i, column) in columns.iter_mut().enumerate() {
+                let value = fields.next()?;
+                column.append(value).map_err(|f| RowFault(Some(i), f))?;
+            }
+            rows += 1;
+            Ok(())
+        });
+        if let Err(RowFault(at, fault)) = fed {
+            let name = at.and_then(|i| self.columns.get(i)).map_or("(all)", |c| c.name.as_str());
+            return Err(fault.into_error(&self.origin.connector, name));
+        }
+        self.rows += rows;
+        self.wire_bytes += bytes;
+        self.account()?;
+        // A chunk is what the server sent as one message: a row. So a batch is never much over its bound.
+        if self.rows >= self.job.batch_rows || self.wire_bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the memory of the batch being built, in steps, so that the pool is not asked for every row.
+    fn account(&mut self) -> Result<()> {
+        const STEP: usize = 256 << 10;
+        // Builders double when they grow: twice the content covers them.
+        let needed = 2 * (self.wire_bytes + self.rows * self.row_width);
+        if needed > self.memory.size() {
+            self.memory.try_grow((needed - self.memory.size()).next_multiple_of(STEP))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut arrays = Vec::with_capacity(self.columns.len());
+        for column in &mut self.columns {
+            match column.finish() {
+                Ok(a) => arrays.push(a),
+                Err(fault) => return Err(fault.into_error(&self.origin.connector, &column.name)),
+            }
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(self.rows));
+        let batch = RecordBatch::try_new_with_options(self.job.schema.clone(), arrays, &options).map_err(|e| {
+            self.origin
+                .error(SqlState::FDW_INCONSISTENT_DESCRIPTOR, format!("rows do not fit the known schema: {e}"))
+                .hint("The source's schema has changed: REFRESH SCHEMA of the connector.")
+        })?;
+        let size = batch.get_array_memory_size();
+        self.memory.try_resize(size)?;
+        self.job.stats.batch(self.rows, self.wire_bytes);
+        self.ready.push(Held { batch, _memory: self.memory.take() });
+        self.rows = 0;
+        self.wire_bytes = 0;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        if let Err(m) = self.framing.finish() {
+            return Err(Fault::from(m).into_error(&self.origin.connector, "(all)"));
+        }
+        if self.rows > 0 { self.flush() } else { Ok(()) }
+    }
+}

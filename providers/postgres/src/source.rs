@@ -1,0 +1,138 @@
+//! The open connector: what the engine calls.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use fjord_engine::pushdown::{Dialect, Rel};
+use fjord_engine::source::{Check, PoolStatus, RemoteInput, RemoteRequest, Source, SourceCatalog};
+use fjord_engine::{Result, SqlError};
+use parking_lot::RwLock;
+
+use crate::dialect::{PostgresDialect, PostgresFacts};
+use crate::error::Origin;
+use crate::introspect::introspect;
+use crate::options::PostgresOptions;
+use crate::passthrough;
+use crate::pool::Pool;
+use crate::reader::{Job, JobSource, ReaderStream};
+use crate::types::Types;
+use crate::validate::validate;
+
+/// A PostgreSQL database.
+pub(crate) struct PostgresSource {
+    inner: Arc<Inner>,
+}
+
+/// What running queries share with the source.
+pub(crate) struct Inner {
+    pub origin: Origin,
+    pub options: Arc<PostgresOptions>,
+    pub pool: Arc<Pool>,
+    /// Types of the last introspection, for `remote_query`.
+    pub types: RwLock<Option<Arc<Types>>>,
+}
+
+impl fmt::Debug for PostgresSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresSource({:?})", self.inner.options)
+    }
+}
+
+impl PostgresSource {
+    /// Opens it without connecting.
+    pub(crate) fn open(connector: &str, options: PostgresOptions) -> Result<PostgresSource> {
+        let origin = Origin { connector: connector.to_string(), location: options.location() };
+        let options = Arc::new(options);
+        let pool = Pool::new(origin.clone(), options.clone())?;
+        Ok(PostgresSource { inner: Arc::new(Inner { origin, options, pool, types: RwLock::default() }) })
+    }
+}
+
+impl Inner {
+    fn dialect(&self) -> PostgresDialect {
+        let facts = self.pool.facts();
+        PostgresDialect::new(PostgresFacts {
+            // Before the first connection nothing is known; the oldest supported version is the safe assumption.
+            server_version_num: facts.as_ref().map_or(140_000, |f| f.version_num),
+            encoding_utf8: facts.is_some_and(|f| f.encoding == "UTF8"),
+            connector: self.origin.connector.clone(),
+        })
+    }
+}
+
+#[async_trait]
+impl Source for PostgresSource {
+    fn dialect(&self) -> Option<Arc<dyn Dialect>> {
+        Some(Arc::new(self.inner.dialect()))
+    }
+
+    fn location(&self) -> String {
+        self.inner.origin.location.clone()
+    }
+
+    async fn validate(&self) -> Vec<Check> {
+        validate(&self.inner).await
+    }
+
+    async fn introspect(&self) -> Result<SourceCatalog> {
+        let found = introspect(&self.inner.pool, &self.inner.origin, &self.inner.options).await?;
+        *self.inner.types.write() = Some(found.types);
+        Ok(found.catalog)
+    }
+
+    fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream> {
+        let (pool, origin, schema) = (self.inner.pool.clone(), self.inner.origin.clone(), request.schema.clone());
+        Ok(ReaderStream::start(pool, origin, schema, Box::new(Planned { inner: self.inner.clone(), request })))
+    }
+
+    async fn describe(&self, text: &str) -> Result<SchemaRef> {
+        Ok(passthrough::describe(&self.inner, text).await?.schema)
+    }
+
+    fn pool(&self) -> PoolStatus {
+        self.inner.pool.status()
+    }
+
+    async fn close(&self) {
+        self.inner.pool.close();
+    }
+}
+
+/// A request that becomes a job at the first poll.
+struct Planned {
+    inner: Arc<Inner>,
+    request: RemoteRequest,
+}
+
+#[async_trait]
+impl JobSource for Planned {
+    async fn job(self: Box<Self>) -> Result<Job> {
+        let Planned { inner, request } = *self;
+        let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
+        let (text, types, untrusted) = match input {
+            RemoteInput::Query(rel) => {
+                let (text, types) = render(&inner, &rel)?;
+                (text, types, false)
+            }
+            RemoteInput::Text(text) => {
+                let described = passthrough::describe(&inner, &text).await?;
+                passthrough::check(&inner.origin, &described.schema, &schema)?;
+                (described.text, described.types, true)
+            }
+        };
+        let batch_rows = batch_rows.clamp(1, inner.options.batch_rows);
+        Ok(Job { text, types, schema, scope, memory, batch_rows, stats, untrusted })
+    }
+}
+
+fn render(inner: &Inner, rel: &Rel) -> Result<(String, Vec<fjord_engine::pushdown::RemoteType>)> {
+    let rendered = inner.dialect().render(rel)?;
+    if !rendered.params.is_empty() {
+        // COPY has no bind parameters: the dialect writes literals.
+        return Err(SqlError::internal("the Postgres dialect gave bind values, which COPY cannot take"));
+    }
+    Ok((rendered.text, rel.types()))
+}
