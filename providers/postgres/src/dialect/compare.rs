@@ -160,11 +160,11 @@ impl PostgresDialect {
         };
         let mut parts: Vec<Typed> = vec![];
         let rewritten = !coarse.is_empty() || !text.is_empty() || plain.len() + nulls.len() != list.len();
-        let has_coarse = !coarse.is_empty();
+        let (has_coarse, has_text) = (!coarse.is_empty(), !text.is_empty());
         if !plain.is_empty() || (coarse.is_empty() && text.is_empty() && !nulls.is_empty()) {
             parts.push(part(a, plain));
         }
-        if has_coarse || !text.is_empty() {
+        if has_coarse || has_text {
             let (literals, texts): (Vec<_>, Vec<_>) = coarse.into_iter().unzip();
             let only_coarse = text.is_empty();
             let bytes = part(&form.expr, texts.into_iter().chain(text).collect());
@@ -177,7 +177,7 @@ impl PostgresDialect {
         }
         let reason = if has_coarse {
             format!("{} compares coarser than bytes: IN made exact by its bytes", describe(&a.ty))
-        } else if form.changed() {
+        } else if has_text {
             form.reason.clone()
         } else {
             "elements that no value can equal are left out".into()

@@ -39,6 +39,9 @@ impl PostgresDialect {
     ///
     /// Without it: a nondeterministic collation or citext finds `ABC` for 'abc', a bpchar equals what differs in trailing blanks.
     pub(super) fn equality_form(&self, a: &Typed) -> Result<ByteForm, String> {
+        if a.literal().is_some() {
+            return self.byte_form(a);
+        }
         match (&a.ty.family, self.facts_of(&a.ty)?) {
             (Family::Text, Some((Equality::Bytewise, _))) => Ok(ByteForm::same(a)),
             _ => self.byte_form(a),

@@ -26,13 +26,17 @@ pub(super) fn literal(value: &Value, ty: &RemoteType, place: Place) -> Result<St
         Value::Text(s) if place == Place::Beside => return quoted(s),
         Value::Text(s) => quoted(s)?,
         Value::Int(v) if place == Place::Beside && ty.family != Family::Date => return Ok(integer(*v)),
-        Value::Int(v) => format!("'{v}'"),
+        Value::Int(v) if *v == i64::MIN || ty.family == Family::Date => format!("'{v}'"),
+        Value::Int(v) => integer(*v),
         Value::UInt(v) => format!("'{v}'"),
         Value::Decimal(digits) if !plain_digits(digits) => return Err(SqlError::internal("a decimal literal that is no number")),
-        Value::Decimal(digits) if place == Place::Beside => {
-            return Ok(if digits.starts_with('-') { format!("({digits})") } else { digits.clone() });
+        Value::Decimal(digits) => {
+            let number = if digits.starts_with('-') { format!("({digits})") } else { digits.clone() };
+            if place == Place::Beside {
+                return Ok(number);
+            }
+            number
         }
-        Value::Decimal(digits) => format!("'{digits}'"),
         Value::Float32(bits) => format!("'{}'", float(f64::from(f32::from_bits(*bits)), format!("{:e}", f32::from_bits(*bits)))),
         Value::Float64(bits) => format!("'{}'", float(f64::from_bits(*bits), format!("{:e}", f64::from_bits(*bits)))),
         Value::Bytes(bytes) => format!("E'\\\\x{}'", hex(bytes)),

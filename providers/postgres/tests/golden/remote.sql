@@ -1,0 +1,54 @@
+-- all columns
+SELECT "id", "b", "i2", "i4", "i8", "f4", "f8", "n10", "nu", "t", "tc", "ten", "tnd", "vc", "bp", "ci"::text, "nm", "e"::text, "by", "d", "tm", "ts", "tz", "iv", "u", "j", "jb", abbrev("ip"), "o", "p"::text, "Odd ""Name" FROM "public"."nasty"
+
+-- no columns
+SELECT FROM "public"."nasty"
+
+-- projection
+SELECT "id", "Odd ""Name" FROM "public"."nasty" WHERE "t" = 'abc'
+
+-- top n by locale text
+SELECT "id", "ten" FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST LIMIT 3
+
+-- order by
+SELECT "id", "e"::text FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST, "nasty"."f8" DESC NULLS FIRST, ("f8"::text <> '-0') DESC NULLS FIRST, ("e"::text COLLATE "C") ASC NULLS LAST, "nasty"."id" DESC NULLS FIRST
+
+-- limit and offset
+SELECT "id" FROM "public"."nasty" LIMIT 90 OFFSET 15
+
+-- filter above a limit
+SELECT q1.c0, q1.c1, q1.c2, q1.c3, q1.c4, q1.c5, q1.c6, q1.c7, q1.c8, q1.c9, q1.c10, q1.c11, q1.c12, q1.c13, q1.c14, q1.c15::text, q1.c16, q1.c17::text, q1.c18, q1.c19, q1.c20, q1.c21, q1.c22, q1.c23, q1.c24, q1.c25, q1.c26, abbrev(q1.c27), q1.c28, q1.c29::text, q1.c30 FROM (SELECT "id" AS c0, "b" AS c1, "i2" AS c2, "i4" AS c3, "i8" AS c4, "f4" AS c5, "f8" AS c6, "n10" AS c7, "nu" AS c8, "t" AS c9, "tc" AS c10, "ten" AS c11, "tnd" AS c12, "vc" AS c13, "bp" AS c14, "ci" AS c15, "nm" AS c16, "e" AS c17, "by" AS c18, "d" AS c19, "tm" AS c20, "ts" AS c21, "tz" AS c22, "iv" AS c23, "u" AS c24, "j" AS c25, "jb" AS c26, "ip" AS c27, "o" AS c28, "p" AS c29, "Odd ""Name" AS c30 FROM "public"."nasty" LIMIT 10) AS q1 WHERE q1.c9 = 'abc'
+
+-- group by
+SELECT "ten", "ci"::text COLLATE "C", "f8" + '0'::double precision, count(*), sum("i4"), sum("i8")::bigint, sum("n10"), min("ten" COLLATE "C"), bool_or("b"), count(DISTINCT "tnd" COLLATE "C") FROM "public"."nasty" WHERE "t" = 'abc' GROUP BY "ten", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision)
+
+-- having and top n
+SELECT "ten", "ci"::text COLLATE "C", "f8" + '0'::double precision, count(*), sum("i4"), sum("i8")::bigint, sum("n10"), min("ten" COLLATE "C"), bool_or("b"), count(DISTINCT "tnd" COLLATE "C") FROM "public"."nasty" WHERE "t" = 'abc' GROUP BY "ten", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision) HAVING count(*) > 1 ORDER BY count(*) DESC NULLS FIRST LIMIT 5
+
+-- one row
+SELECT count(*), count(*) FILTER (WHERE "vc" = 'x') FROM "public"."nasty"
+
+-- aggregate of an aggregate
+SELECT count(*) FROM (SELECT "ten" AS c0, "ci"::text COLLATE "C" AS c1, "f8" + '0'::double precision AS c2, count(*) AS c3, sum("i4") AS c4, sum("i8")::bigint AS c5, sum("n10") AS c6, min("ten" COLLATE "C") AS c7, bool_or("b") AS c8, count(DISTINCT "tnd" COLLATE "C") AS c9 FROM "public"."nasty" WHERE "t" = 'abc' GROUP BY "ten", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision)) AS q1
+
+-- distinct
+SELECT DISTINCT "i4", "b" FROM "public"."nasty"
+
+-- sort above distinct
+SELECT q1.c0, q1.c1 FROM (SELECT DISTINCT "i4" AS c0, "b" AS c1 FROM "public"."nasty") AS q1 ORDER BY q1.c0 ASC NULLS LAST
+
+-- constant key
+SELECT 1::bigint, count(*) FROM "public"."nasty" GROUP BY () HAVING count(*) > 0
+
+-- constant column
+SELECT 1::integer, 'x'::text, '1.5'::double precision, NULL::text FROM "public"."nasty"
+
+-- join
+SELECT q1.c0, q1.c1, q2.c0 FROM (SELECT "id" AS c0, "t" AS c1 FROM "public"."nasty") AS q1 LEFT JOIN (SELECT "id" AS c0 FROM "public"."nasty" WHERE "t" = 'abc') AS q2 ON q1.c0 = q2.c0
+
+-- semi join
+SELECT q1.c0, q1.c1 FROM (SELECT "id" AS c0, "t" AS c1 FROM "public"."nasty") AS q1 WHERE EXISTS (SELECT FROM (SELECT "id" AS c0 FROM "public"."nasty") AS q2 WHERE q1.c0 = q2.c0)
+
+-- union
+SELECT q1.c0 FROM ((SELECT "id" AS c0 FROM "public"."nasty") UNION ALL (SELECT "i4" AS c0 FROM "public"."nasty" WHERE "t" = 'abc')) AS q1
+
