@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The `fjord` command. All of it is in `fjord_server::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    fjord_server::cli::main()
+}
