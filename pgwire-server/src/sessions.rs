@@ -184,7 +184,7 @@ impl SessionRegistry {
     pub fn cancel_by_key(&self, pid: i32, secret: &[u8]) {
         let entry = self.sessions.read().get(&pid).cloned();
         if let Some(e) = entry
-            && ring::constant_time::verify_slices_are_equal(&e.secret, secret).is_ok()
+            && same(&e.secret, secret)
         {
             e.cancel(CancelReason::User);
         }
@@ -205,6 +205,11 @@ impl SessionRegistry {
             true
         })
     }
+}
+
+/// Compares in a time that tells nothing about where two keys differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |odd, (x, y)| odd | (x ^ y)) == 0
 }
 
 /// Who opens a session.

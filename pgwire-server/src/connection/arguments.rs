@@ -21,9 +21,7 @@ impl<S: Socket> Connection<S> {
         for (arg, pg) in args.iter().zip(types) {
             values.push(match literal(arg) {
                 Some(text) => {
-                    let text = text.map(bytes::Bytes::from);
-                    let mut one = codec::decode_params(&[*pg], &[Format::Text], &[text], &settings)?;
-                    one.pop().ok_or_else(|| SqlError::internal("lost argument"))?
+                    codec::decode_param(*pg, Format::Text, text.as_deref().map(str::as_bytes), &settings)?
                 }
                 None => self.evaluate(arg, *pg, guard).await?,
             });

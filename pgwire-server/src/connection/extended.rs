@@ -17,7 +17,7 @@ use super::Connection;
 use crate::codec::{self, EncodeSettings, RowEncoder};
 use crate::protocol::frontend::{Target, violation};
 use crate::protocol::limits::{PORTALS_MAX, STATEMENTS_MAX};
-use crate::protocol::{Format, backend};
+use crate::protocol::backend;
 
 impl<S: Socket> Connection<S> {
     pub(super) async fn parse(&mut self, name: String, text: &str, types: &[u32]) -> Result<()> {
@@ -104,9 +104,8 @@ impl<S: Socket> Connection<S> {
                 planned.params.len()
             )));
         }
-        let formats = Format::parameters(formats, values.len())?;
         let settings = EncodeSettings::of(&self.session.settings.read())?;
-        let values = codec::decode_params(&planned.params, &formats, &values, &settings)?;
+        let values = codec::decode_params(&planned.params, formats, &values, &settings)?;
         let columns = self.columns(&planned)?.map_or(0, |s| s.fields().len());
         // A statement without columns takes any result formats, as in Postgres.
         if columns > 0 {

@@ -106,11 +106,6 @@ impl<S: Socket> Io<S> {
         }
         std::future::pending::<()>().await;
     }
-    /// Nothing was read beyond the last frame. Before TLS begins there must be no plain byte left: someone in between could have put it there
-    /// (CVE-2021-23214).
-    pub fn is_drained(&self) -> bool {
-        self.input.is_empty()
-    }
     /// Enough is gathered to be sent.
     pub fn is_full(&self) -> bool {
         self.out.len() >= FLUSH_AT
@@ -135,9 +130,5 @@ impl<S: Socket> Io<S> {
             self.writer.shutdown().await
         })
         .await;
-    }
-    /// Gives the socket back, for TLS to go on top.
-    pub fn into_socket(self) -> S {
-        self.reader.unsplit(self.writer)
     }
 }

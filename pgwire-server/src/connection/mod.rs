@@ -31,7 +31,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::protocol::backend::{self, ErrorLevel, TxStatus};
 use crate::protocol::frontend::{Frame, Frontend};
-use crate::server::Server;
 use crate::sessions::{CancelReason, SessionGuard, SessionState};
 
 use guard::Guard;
@@ -45,7 +44,6 @@ pub(crate) use startup::{Peer, packets, serve};
 /// One session's state.
 pub(crate) struct Connection<S> {
     io: Io<S>,
-    server: Arc<Server>,
     session: Session,
     /// Holds the session's place in the registry.
     guard: SessionGuard,
@@ -73,11 +71,10 @@ enum Next {
 }
 
 impl<S: Socket> Connection<S> {
-    fn new(io: Io<S>, server: Arc<Server>, session: Session, guard: SessionGuard) -> Self {
+    fn new(io: Io<S>, session: Session, guard: SessionGuard) -> Self {
         let initial = session.settings.read().clone();
         Connection {
             io,
-            server,
             session,
             guard,
             statements: HashMap::new(),
@@ -306,7 +303,7 @@ impl<S: Socket> Connection<S> {
     async fn plan(&mut self, statement: Option<Statement>, declared: Vec<Option<PgType>>, guard: &Guard) -> Result<Planned> {
         let catalog_version = self.session.engine.catalog.snapshot().version;
         let Some(statement) = statement else {
-            return Ok(Planned { shown: String::new(), action: Action::Empty, params: vec![], declared, catalog_version });
+            return Ok(Planned { shown: String::new(), action: Action::Empty, params: vec![], catalog_version });
         };
         let shown = report::shown(&statement);
         let session = &self.session;
@@ -327,7 +324,7 @@ impl<S: Socket> Connection<S> {
                 (Action::Engine(prepared), params)
             }
         };
-        Ok(Planned { shown, action, params, declared, catalog_version })
+        Ok(Planned { shown, action, params, catalog_version })
     }
 
     fn notices(&mut self, notices: Vec<Notice>) {

@@ -30,8 +30,6 @@ pub struct Planned {
     pub action: Action,
     /// The types of its parameters.
     pub params: Vec<PgType>,
-    /// The types that the client declared: kept for planning again.
-    pub declared: Vec<Option<PgType>>,
     /// The catalog that it was planned over: another version means planning again before the next run.
     pub catalog_version: u64,
 }

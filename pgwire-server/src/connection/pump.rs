@@ -43,7 +43,6 @@ pub async fn pump<S: Socket>(io: &mut Io<S>, rows: &mut Rows, sink: &mut Sink, m
                 Poll::Pending => {
                     if unsent {
                         guard.flush(io).await?;
-                        unsent = false;
                     }
                     guard.run(io, next).await?
                 }

@@ -62,7 +62,8 @@ pub(crate) async fn serve(server: Arc<Server>, mut socket: TcpStream, address: S
         }
         return;
     }
-    // Requests for encryption come before the startup packet; each at most once.
+    // Exactly one request is read at a time: a plain byte that someone in between put behind it goes into the TLS handshake, which fails
+    // (CVE-2021-23214). Requests for encryption come before the startup packet; each at most once.
     let (mut ssl_asked, mut gss_asked) = (false, false);
     loop {
         let mut head = [0u8; 8];
@@ -130,7 +131,7 @@ pub(crate) async fn packets<S: Socket>(server: Arc<Server>, socket: S, peer: Pee
             io.message_max = MESSAGE_MAX;
             let entry = guard.entry.clone();
             tracing::info!(pid = entry.pid, user = entry.user, client = entry.client, tls = entry.tls, "session begins");
-            let connection = Connection::new(io, server, session, guard);
+            let connection = Connection::new(io, session, guard);
             connection.run().await;
             tracing::info!(pid = entry.pid, "session ends");
         }

@@ -72,7 +72,7 @@ fn startup(version: u32, mut body: Bytes) -> Result<Startup> {
     let layout = || violation("invalid startup packet layout: expected terminator as last byte");
     let mut params = BTreeMap::new();
     let mut unknown = vec![];
-    let mut next = |body: &mut Bytes| -> Result<String> {
+    let next = |body: &mut Bytes| -> Result<String> {
         let end = body.iter().position(|b| *b == 0).ok_or_else(layout)?;
         let text = body.split_to(end);
         body.advance(1);
