@@ -148,7 +148,12 @@ impl Auth {
         let salt = hmac::sign(&self.decoy_key, user.as_bytes());
         let mut random = [0u8; 32];
         rand::rng().fill(&mut random);
-        Verifier { iterations: ITERATIONS, salt: salt.as_ref()[..SALT_BYTES].to_vec(), stored_key: random.to_vec(), server_key: random.to_vec() }
+        Verifier {
+            iterations: ITERATIONS,
+            salt: salt.as_ref()[..SALT_BYTES].to_vec(),
+            stored_key: random.to_vec(),
+            server_key: random.to_vec(),
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(|e| bad(format!("{} cannot be read: {e}", path.display())))?;
         let mut config: Config = toml::from_str(&text).map_err(|e| {
             // The error's full text quotes the line, which may hold a verifier: place and reason only.
-            let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].lines().count().max(1));
+            let line = e.span().map_or(0, |s| text.bytes().take(s.start).filter(|b| *b == b'\n').count() + 1);
             bad(format!("{} line {line}: {}", path.display(), e.message()))
         })?;
         let folder = path.parent().unwrap_or(Path::new("")).to_path_buf();
@@ -141,7 +141,8 @@ impl Config {
     /// The key for literal secrets, from file or environment.
     pub fn secret_key(&self) -> Result<Option<Secret>> {
         if let Some(path) = &self.secrets.key_file {
-            let text = std::fs::read_to_string(path).map_err(|e| bad(format!("secrets.key_file {} cannot be read: {e}", path.display())))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|e| bad(format!("secrets.key_file {} cannot be read: {e}", path.display())))?;
             if text.trim().len() < 16 {
                 return Err(bad(format!("secrets.key_file {} holds fewer than 16 characters", path.display()))
                     .hint("Make one: head -c 32 /dev/urandom | base64 > file"));

@@ -106,9 +106,7 @@ impl CancelReason {
             CancelReason::User => SqlError::cancelled(),
             CancelReason::Timeout => SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout"),
             CancelReason::ClientGone => SqlError::new(SqlState::CONNECTION_FAILURE, "connection to client lost"),
-            CancelReason::Shutdown => {
-                SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
-            }
+            CancelReason::Shutdown => SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command"),
         }
     }
 }

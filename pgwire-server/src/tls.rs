@@ -19,9 +19,7 @@ pub struct Tls {
 
 /// Reads certificate chain and key (PEM files). TLS 1.2 and 1.3.
 pub fn load(certificate: &Path, key: &Path) -> Result<Tls> {
-    let read = |what: &str, path: &Path| {
-        std::fs::read(path).map_err(|e| bad(format!("TLS {what} {} cannot be read: {e}", path.display())))
-    };
+    let read = |what: &str, path: &Path| std::fs::read(path).map_err(|e| bad(format!("TLS {what} {} cannot be read: {e}", path.display())));
     let pem = read("certificate", certificate)?;
     let key_pem = read("key", key)?;
     let chain = CertificateDer::pem_slice_iter(&pem)
@@ -46,5 +44,6 @@ pub fn load(certificate: &Path, key: &Path) -> Result<Tls> {
 }
 
 fn bad(message: String) -> SqlError {
-    SqlError::new(SqlState::CONFIG_FILE_ERROR, message).hint("Mend [tls] in fjord.toml; the server does not start without what it was told to use.")
+    SqlError::new(SqlState::CONFIG_FILE_ERROR, message)
+        .hint("Mend [tls] in fjord.toml; the server does not start without what it was told to use.")
 }

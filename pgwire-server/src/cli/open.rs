@@ -72,7 +72,8 @@ fn store(args: &StoreArgs, config: &Config) -> Result<(Arc<dyn ObjectStore>, Opt
 
 fn local(dir: PathBuf) -> Result<(Arc<dyn ObjectStore>, Option<PathBuf>)> {
     let bad = |e: String| {
-        SqlError::new(SqlState::IO_ERROR, format!("data folder {} cannot be used: {e}", dir.display())).hint("Choose another with --data-dir.")
+        SqlError::new(SqlState::IO_ERROR, format!("data folder {} cannot be used: {e}", dir.display()))
+            .hint("Choose another with --data-dir.")
     };
     std::fs::create_dir_all(&dir).map_err(|e| bad(e.to_string()))?;
     let dir = dir.canonicalize().map_err(|e| bad(e.to_string()))?;
@@ -83,7 +84,7 @@ fn local(dir: PathBuf) -> Result<(Arc<dyn ObjectStore>, Option<PathBuf>)> {
 /// The statements of --init-sql or of the file's `init_sql`.
 pub fn init_sql(args: &StoreArgs, config: &Config) -> Result<Option<String>> {
     let Some(path) = args.init_sql.as_ref().or(config.server.init_sql.as_ref()) else { return Ok(None) };
-    std::fs::read_to_string(path).map(Some).map_err(|e| {
-        SqlError::new(SqlState::CONFIG_FILE_ERROR, format!("init SQL {} cannot be read: {e}", path.display()))
-    })
+    std::fs::read_to_string(path)
+        .map(Some)
+        .map_err(|e| SqlError::new(SqlState::CONFIG_FILE_ERROR, format!("init SQL {} cannot be read: {e}", path.display())))
 }

@@ -20,9 +20,7 @@ impl<S: Socket> Connection<S> {
         let mut values = vec![];
         for (arg, pg) in args.iter().zip(types) {
             values.push(match literal(arg) {
-                Some(text) => {
-                    codec::decode_param(*pg, Format::Text, text.as_deref().map(str::as_bytes), &settings)?
-                }
+                Some(text) => codec::decode_param(*pg, Format::Text, text.as_deref().map(str::as_bytes), &settings)?,
                 None => self.evaluate(arg, *pg, guard).await?,
             });
         }

@@ -14,7 +14,13 @@ use crate::codec::{self, CopyEncoder, EncodeSettings};
 use crate::protocol::backend;
 
 impl<S: Socket> Connection<S> {
-    pub(super) async fn copy_out(&mut self, prepared: &Prepared, values: Vec<ScalarValue>, options: &CopyOptions, guard: &Guard) -> Result<()> {
+    pub(super) async fn copy_out(
+        &mut self,
+        prepared: &Prepared,
+        values: Vec<ScalarValue>,
+        options: &CopyOptions,
+        guard: &Guard,
+    ) -> Result<()> {
         let token = guard.token.clone();
         let execution = guard.run(&mut self.io, self.session.execute(prepared, values, token.clone())).await?;
         let (Some(schema), Some(stream)) = (execution.schema, execution.stream) else {

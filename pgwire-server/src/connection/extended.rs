@@ -9,15 +9,15 @@ use fjord_engine::sql::{self, SessionStatement};
 use fjord_engine::{Result, SqlError, SqlState};
 use tokio_util::sync::CancellationToken;
 
+use super::Connection;
 use super::guard::Guard;
 use super::io::Socket;
 use super::portal::{self, Action, Planned, Portal, PortalState, Rows};
 use super::pump::{self, Sink};
-use super::Connection;
 use crate::codec::{self, EncodeSettings, RowEncoder};
+use crate::protocol::backend;
 use crate::protocol::frontend::{Target, violation};
 use crate::protocol::limits::{PORTALS_MAX, STATEMENTS_MAX};
-use crate::protocol::backend;
 
 impl<S: Socket> Connection<S> {
     pub(super) async fn parse(&mut self, name: String, text: &str, types: &[u32]) -> Result<()> {
@@ -125,8 +125,11 @@ impl<S: Socket> Connection<S> {
                 return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("{what} \"{name}\" already exists")));
             }
             if self.portals.len() >= PORTALS_MAX {
-                return Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, format!("a session may have {PORTALS_MAX} portals and cursors"))
-                    .hint("Close those that are no longer needed."));
+                return Err(SqlError::new(
+                    SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                    format!("a session may have {PORTALS_MAX} portals and cursors"),
+                )
+                .hint("Close those that are no longer needed."));
             }
         }
         self.portals.insert(name, portal);

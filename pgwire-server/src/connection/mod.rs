@@ -219,7 +219,8 @@ impl<S: Socket> Connection<S> {
         let what = panic.downcast_ref::<&str>().map(ToString::to_string).or_else(|| panic.downcast_ref::<String>().cloned());
         tracing::error!(pid = self.guard.entry.pid, panic = what.as_deref().unwrap_or("?"), "a statement panicked");
         self.guard.entry.end();
-        let e = SqlError::internal("a fault in Fjord ended this statement").hint("Please report it with the server's log. The session can go on.");
+        let e = SqlError::internal("a fault in Fjord ended this statement")
+            .hint("Please report it with the server's log. The session can go on.");
         self.failed(&e);
         let simple = self.simple;
         self.after_error(simple);

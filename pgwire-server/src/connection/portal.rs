@@ -121,7 +121,13 @@ pub struct Rows {
 
 impl Rows {
     /// Over a stream.
-    pub fn new(schema: SchemaRef, stream: SendableRecordBatchStream, tag: String, scope: Arc<QueryScope>, token: CancellationToken) -> Rows {
+    pub fn new(
+        schema: SchemaRef,
+        stream: SendableRecordBatchStream,
+        tag: String,
+        scope: Arc<QueryScope>,
+        token: CancellationToken,
+    ) -> Rows {
         Rows { schema, tag, scope, token, stream: Some(stream), ready: VecDeque::new(), held: None }
     }
     /// The next rows, at most `max` of them; `None` at the end. Cancel-safe.

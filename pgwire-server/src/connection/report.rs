@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fjord_engine::sql::{Statement, StatementKind};
 use fjord_engine::session::Settings;
+use fjord_engine::sql::{Statement, StatementKind};
 use fjord_engine::{Result, SqlState};
 
 use super::Connection;
@@ -73,11 +73,7 @@ impl<S: Socket> Connection<S> {
     pub(super) fn after_setting(&mut self, kind: &StatementKind, before: Option<Settings>) -> Result<()> {
         let mut now = self.session.settings.write();
         match kind {
-            StatementKind::Set { local: true, .. } => {
-                if self.after_commit.is_none() {
-                    self.after_commit = before;
-                }
-            }
+            StatementKind::Set { local: true, .. } => self.after_commit = self.after_commit.take().or(before),
             StatementKind::Set { local: false, assignments } => {
                 if let Some(after) = &mut self.after_commit {
                     for (name, _) in assignments {

@@ -44,8 +44,7 @@ impl<S: Socket> Connection<S> {
                     self.tx.require_block("DECLARE CURSOR")?;
                 }
                 let action = Action::Engine(prepared.clone());
-                let query =
-                    Planned { shown: planned.shown.clone(), action, params: vec![], catalog_version: planned.catalog_version };
+                let query = Planned { shown: planned.shown.clone(), action, params: vec![], catalog_version: planned.catalog_version };
                 let mut cursor = self.new_portal(Arc::new(query), portal.values.clone(), vec![]);
                 (cursor.hold, cursor.binary, cursor.declared) = (*hold, *binary, true);
                 if self.portals.contains_key(name) {

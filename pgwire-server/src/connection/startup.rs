@@ -201,13 +201,7 @@ async fn open<S: Socket>(
     // Protocol 3.0 has room for 4 bytes; 3.2 lets the key be long enough not to be guessed.
     let secret_len = if startup.protocol == 0x0003_0000 { 4 } else { 32 };
     let guard = server.sessions.open(who, secret_len)?;
-    let info = SessionInfo {
-        user,
-        database: server.engine.database.clone(),
-        application_name,
-        client: peer.name(),
-        pid: guard.entry.pid,
-    };
+    let info = SessionInfo { user, database: server.engine.database.clone(), application_name, client: peer.name(), pid: guard.entry.pid };
     let session = server.engine.session(info);
     apply(&session, &startup)?;
     backend::auth_ok(&mut io.out);

@@ -128,8 +128,11 @@ impl Transaction {
     pub fn savepoint(&mut self, name: &str, at: Snapshot, portal_serial: u64) -> Result<()> {
         self.require_explicit("SAVEPOINT")?;
         if self.savepoints.len() >= SAVEPOINTS_MAX {
-            return Err(SqlError::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, format!("a transaction may have {SAVEPOINTS_MAX} savepoints"))
-                .hint("RELEASE savepoints that are no longer needed."));
+            return Err(SqlError::new(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                format!("a transaction may have {SAVEPOINTS_MAX} savepoints"),
+            )
+            .hint("RELEASE savepoints that are no longer needed."));
         }
         self.savepoints.push(Savepoint { name: name.to_string(), at, portal_serial });
         Ok(())

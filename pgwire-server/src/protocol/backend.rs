@@ -155,7 +155,16 @@ pub fn notice(out: &mut BytesMut, n: &Notice) {
 }
 
 #[allow(clippy::too_many_arguments)] // the fields of one message, written in one place
-fn report(out: &mut BytesMut, tag: u8, severity: &str, state: &str, msg: &str, detail: Option<&str>, hint: Option<&str>, position: Option<u32>) {
+fn report(
+    out: &mut BytesMut,
+    tag: u8,
+    severity: &str,
+    state: &str,
+    msg: &str,
+    detail: Option<&str>,
+    hint: Option<&str>,
+    position: Option<u32>,
+) {
     message(out, tag, |b| {
         let mut field = |code: u8, value: &str| {
             b.put_u8(code);

@@ -152,8 +152,7 @@ impl Body {
         };
         let bytes = self.0.split_to(end);
         self.0.advance(1);
-        String::from_utf8(bytes.to_vec())
-            .map_err(|e| invalid_utf8(e.as_bytes(), e.utf8_error().valid_up_to()))
+        String::from_utf8(bytes.to_vec()).map_err(|e| invalid_utf8(e.as_bytes(), e.utf8_error().valid_up_to()))
     }
     fn value(&mut self) -> Result<Option<Bytes>> {
         let len = self.u32()?.cast_signed();
@@ -185,7 +184,9 @@ mod tests {
 
     #[test]
     fn bind_with_counts_that_lie_is_an_error() {
-        for body in [&b"\0\0"[..], b"\0\0\0\x01", b"\0\0\xff\xff\0\x01", b"\0\0\0\0\0\x01\0\0\0\x09x", b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0"] {
+        for body in
+            [&b"\0\0"[..], b"\0\0\0\x01", b"\0\0\xff\xff\0\x01", b"\0\0\0\0\0\x01\0\0\0\x09x", b"\0\0\0\0\0\x01\xff\xff\xff\xfe\0\0"]
+        {
             let e = Frontend::decode(frame(b'B', body)).unwrap_err();
             assert_eq!(e.state, SqlState::PROTOCOL_VIOLATION, "{body:?}");
         }
