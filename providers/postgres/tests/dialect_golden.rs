@@ -32,6 +32,14 @@ fn text(name: &str, family: Family, equality: Equality, order: Order, collation:
     RemoteType { text, ..ty(name, family, DataType::Utf8) }
 }
 
+fn bpchar() -> RemoteType {
+    let mut ty = text("bpchar", Family::Bpchar, Equality::Bytewise, Order::Other, "default");
+    if let Some(facts) = &mut ty.text {
+        facts.pads = true;
+    }
+    ty
+}
+
 /// The columns of the nasty table as introspection sees them.
 fn columns() -> Vec<ScanColumn> {
     let labels = || ["sad", "ok", "Happy", "happy", "zzz top"].map(String::from).to_vec();
@@ -52,7 +60,7 @@ fn columns() -> Vec<ScanColumn> {
         ("ten", det("text", "en-US-x-icu")),
         ("tnd", text("text", Family::Text, Equality::Coarser, Order::Other, "nondet")),
         ("vc", det("varchar", "default")),
-        ("bp", text("bpchar", Family::Bpchar, Equality::Bytewise, Order::Other, "default")),
+        ("bp", bpchar()),
         ("ci", text("public.citext", Family::Citext, Equality::Coarser, Order::Other, "default")),
         ("nm", text("name", Family::Text, Equality::Bytewise, Order::Bytes, "C")),
         ("e", ty("public.mood", Family::Enum(labels()), DataType::Utf8)),
@@ -111,6 +119,11 @@ fn judge(op: Op, args: &[Typed]) -> Judgement {
 fn made(op: Op, args: &[Typed], result: DataType) -> Typed {
     let j = dialect().scalar(&op, args, &result);
     j.expr.unwrap_or_else(|| panic!("{op:?} is not pushed: {}", j.reason))
+}
+
+fn made_judgement(j: Judgement) -> Judgement {
+    assert!(j.expr.is_some(), "{}", j.reason);
+    j
 }
 
 /// Every rule, by name of what it shows.
@@ -183,11 +196,20 @@ fn predicates() -> Vec<(String, Judgement)> {
     add("i4 + 1", judge(Op::Gt, &[sum.expr.clone().unwrap(), i(5)]));
     add("(i4 + 1) * i4", dialect().scalar(&Op::Multiply, &[sum.expr.clone().unwrap(), wide.clone()], &DataType::Int64));
     add("i8 + 1", dialect().scalar(&Op::Plus, &[col("i8"), i(1)], &DataType::Int64));
-    add("i4 + i4", dialect().scalar(&Op::Plus, &[col("i4"), col("id")], &DataType::Int32));
+    let sum = made(Op::Plus, &[col("i4"), col("id")], DataType::Int32);
+    add("i4 + id", judge(Op::Gt, &[sum.clone(), i4(5)]));
+    add("(i4 + id) * i4", dialect().scalar(&Op::Multiply, &[sum.clone(), col("i4")], &DataType::Int32));
+    add("(i4 + id) * (i4 + id) * (i4 + id)", {
+        let square = dialect().scalar(&Op::Multiply, &[sum.clone(), sum.clone()], &DataType::Int32);
+        assert_eq!(square.class, Class::No, "2^66 does not fit a bigint");
+        square
+    });
+    add("(i4 + id)::bigint", made_judgement(dialect().scalar(&Op::Cast, &[sum], &DataType::Int64)));
     add("i4 / 2", judge(Op::Eq, &[made(Op::Divide, &[col("i4"), i4(2)], DataType::Int32), i4(3)]));
     add("i4 / 0", dialect().scalar(&Op::Divide, &[col("i4"), i4(0)], &DataType::Int32));
     add("i4 % id", dialect().scalar(&Op::Modulo, &[col("i4"), col("id")], &DataType::Int32));
     add("-i4", dialect().scalar(&Op::Negate, &[col("i4")], &DataType::Int32));
+    add("-i8", dialect().scalar(&Op::Negate, &[col("i8")], &DataType::Int64));
     add("-i4::bigint", judge(Op::Lt, &[made(Op::Negate, &[wide], DataType::Int64), i(0)]));
     add("n10 * n10", judge(Op::Gt, &[made(Op::Multiply, &[col("n10"), col("n10")], DataType::Decimal128(21, 4)), dec("2.2500", 21, 4)]));
     add("n10 / n10", dialect().scalar(&Op::Divide, &[col("n10"), col("n10")], &DataType::Decimal128(21, 6)));

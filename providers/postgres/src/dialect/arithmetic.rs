@@ -4,9 +4,9 @@
 //! its error too. So an operator is pushed only where its operands' types leave no room for an overflow.
 
 use arrow::datatypes::DataType;
-use fjord_engine::pushdown::{Family, Judgement, Op, Scalar, Typed, Value};
+use fjord_engine::pushdown::{Family, Judgement, Op, RemoteType, Scalar, Typed, Value};
 
-use super::types::{WIDEN_16, WIDEN_32, call, describe, int, numeric, sound};
+use super::types::{WIDEN_16, WIDEN_32, arrow_bits, call, describe, int, numeric, sound, wider_there};
 
 /// `a op b` for `+ - * / %`.
 pub(super) fn binary(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
@@ -14,7 +14,7 @@ pub(super) fn binary(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgem
         return Judgement::no(format!("arithmetic on {} and {} is evaluated here", describe(&a.ty), describe(&b.ty)));
     }
     match (&a.ty.family, &b.ty.family) {
-        (Family::Int(x), Family::Int(y)) if x == y => integers(op, a, b, result),
+        (Family::Int(_), Family::Int(_)) => integers(op, a, b, result),
         (Family::Decimal(_), Family::Decimal(_)) => decimals(op, a, b, result),
         // Postgres raises 22003 where a float overflows or underflows, DataFusion gives infinity or zero.
         (Family::Float(_), _) | (_, Family::Float(_)) => {
@@ -29,46 +29,60 @@ pub(super) fn negate(a: &Typed, result: &DataType) -> Judgement {
     if !sound(&a.ty) || a.ty.arrow != *result || a.literal().is_some() {
         return Judgement::no(format!("negation of {} is evaluated here", describe(&a.ty)));
     }
-    let fits = match a.ty.family {
-        // -(-2147483648) does not exist: only a value that was widened can be negated unseen.
-        Family::Int(bits) => fits_in(&Op::Negate, &[range(&a.scalar, bits)], bits),
+    match a.ty.family {
+        // -(-2147483648) does not exist as an integer.
+        Family::Int(_) => checked(&Op::Negate, &[a], result),
         // A numeric has a sign apart from its digits, a float too (and -0.0 is made on both sides).
-        Family::Decimal(_) | Family::Float(_) => true,
-        _ => false,
-    };
-    if !fits {
-        return Judgement::no(overflow_reason(&a.ty.name));
+        Family::Decimal(_) | Family::Float(_) => {
+            let made = call(Op::Negate, vec![a.scalar.clone()], a.ty.clone());
+            Judgement::exact(made.scalar, made.ty)
+        }
+        _ => Judgement::no(format!("negation of {} is evaluated here", describe(&a.ty))),
     }
-    let made = call(Op::Negate, vec![a.scalar.clone()], a.ty.clone());
-    Judgement::exact(made.scalar, made.ty)
 }
 
 fn integers(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
-    let Some(ty) = int(result, a.ty.nullable || b.ty.nullable) else {
-        return Judgement::no("integer arithmetic with another result is evaluated here");
-    };
-    let (Family::Int(bits), true) = (&ty.family, ty.arrow == a.ty.arrow) else {
+    if a.ty.arrow != b.ty.arrow || a.ty.arrow != *result {
         return Judgement::no("integer arithmetic with a result of another width is evaluated here");
-    };
-    let allowed = match op {
-        Op::Plus | Op::Minus | Op::Multiply => fits_in(op, &[range(&a.scalar, *bits), range(&b.scalar, *bits)], *bits),
+    }
+    match op {
+        Op::Plus | Op::Minus | Op::Multiply => checked(op, &[a, b], result),
         // Both truncate towards zero, and the remainder has the dividend's sign. Zero raises; the least value by -1 overflows.
         Op::Divide | Op::Modulo => match b.literal() {
-            Some(Value::Int(0 | -1)) | None => {
-                return Judgement::no(
-                    "division by something that may be zero or -1 could raise at the source where a filter here would not",
-                );
+            Some(Value::Int(d)) if !matches!(d, 0 | -1) => {
+                let ty = RemoteType { nullable: a.ty.nullable, ..a.ty.clone() };
+                let made = call(op.clone(), vec![a.scalar.clone(), b.scalar.clone()], ty);
+                Judgement::exact(made.scalar, made.ty)
             }
-            Some(Value::Int(_)) => true,
-            Some(_) => false,
+            _ => Judgement::no("division by something that may be zero or -1 could raise at the source where a filter here would not"),
         },
-        _ => false,
+        _ => Judgement::no("no integer arithmetic"),
+    }
+}
+
+/// `+ - *` and negation of integers. Where the result always fits, as it is. Where it may not, but fits into a bigint, as a bigint: it cannot raise at
+/// the source, a comparison is right for every row that does not raise here, and the reader checks each value that arrives.
+fn checked(op: &Op, args: &[&Typed], result: &DataType) -> Judgement {
+    let nullable = args.iter().any(|a| a.ty.nullable);
+    let (Some(ty), Some(bits)) = (int(result, nullable), arrow_bits(result)) else {
+        return Judgement::no("integer arithmetic with another result is evaluated here");
     };
-    if !allowed {
+    let ranges: Vec<_> = args.iter().map(|a| range(&a.scalar, bits)).collect();
+    if fits_in(op, &ranges, bits) && !args.iter().any(|a| wider_there(&a.ty)) {
+        let made = call(op.clone(), args.iter().map(|a| a.scalar.clone()).collect(), ty);
+        return Judgement::exact(made.scalar, made.ty);
+    }
+    if bits == 64 || !fits_in(op, &ranges, 64) {
         return Judgement::no(overflow_reason(&ty.name));
     }
-    let made = call(op.clone(), vec![a.scalar.clone(), b.scalar.clone()], ty);
-    Judgement::exact(made.scalar, made.ty)
+    let wide = RemoteType { name: "bigint".into(), family: Family::Int(64), ..ty };
+    let widen = |a: &&Typed| match a.ty.family {
+        Family::Int(64) => a.scalar.clone(),
+        Family::Int(16) => Scalar::call(Op::Source(WIDEN_16.into()), vec![a.scalar.clone()], wide.clone()),
+        _ => Scalar::call(Op::Source(WIDEN_32.into()), vec![a.scalar.clone()], wide.clone()),
+    };
+    let made = call(op.clone(), args.iter().map(widen).collect(), wide.clone());
+    Judgement::rewritten(made.scalar, made.ty, "computed as bigint at the source, where it cannot overflow")
 }
 
 fn overflow_reason(name: &str) -> String {
@@ -116,6 +130,12 @@ pub(super) fn range(scalar: &Scalar, bits: u8) -> (i128, i128) {
             };
             args.first().map_or(full(from), |a| range(a, from))
         }
+        // A quotient or remainder is no larger than the dividend, on either side of zero.
+        Scalar::Call { op: Op::Divide | Op::Modulo, args, .. } => {
+            let (low, high) = args.first().map_or(whole, |a| range(a, bits));
+            let most = low.abs().max(high.abs());
+            (-most, most)
+        }
         // Operands of a pushed integer operator have its own width.
         Scalar::Call { op: op @ (Op::Plus | Op::Minus | Op::Multiply | Op::Negate), args, .. } => {
             let parts: Vec<_> = args.iter().map(|a| range(a, bits)).collect();
@@ -130,7 +150,7 @@ fn fits_in(op: &Op, parts: &[(i128, i128)], bits: u8) -> bool {
     combine(op, parts).is_some_and(|(low, high)| low >= least && high <= greatest)
 }
 
-/// Interval arithmetic over i128: operands have at most 64 bits, so nothing here overflows.
+/// Interval arithmetic over i128: what is pushed has at most 64 bits, so nothing here overflows.
 fn combine(op: &Op, parts: &[(i128, i128)]) -> Option<(i128, i128)> {
     match (op, parts) {
         (Op::Negate, [(l, h)]) => Some((-h, -l)),

@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use fjord_engine::pushdown::{Family, Judgement, Op, RemoteType, Scalar, Typed};
 
 use super::PostgresDialect;
-use super::types::{WIDEN_16, WIDEN_32, as_text, call, collate_c, describe, int, numeric, plain, sound};
+use super::types::{WIDEN_16, WIDEN_32, arrow_bits, as_text, call, collate_c, describe, int, numeric, plain, sound, wider_there};
 
 impl PostgresDialect {
     /// CAST(a AS target).
@@ -16,6 +16,7 @@ impl PostgresDialect {
             return Judgement::exact(a.scalar.clone(), a.ty.clone());
         }
         match (&a.ty.family, target) {
+            (Family::Int(_), DataType::Int32 | DataType::Int64) if wider_there(&a.ty) => already_wide(a, target),
             (Family::Int(from), DataType::Int32 | DataType::Int64) => widen(a, *from, target),
             // oid to bigint keeps the unsigned value; to integer it would wrap.
             (Family::UInt(32), DataType::Int64) => sent(a, plain("bigint", Family::Int(64), target.clone(), a.ty.nullable)),
@@ -66,6 +67,14 @@ fn widen(a: &Typed, from: u8, target: &DataType) -> Judgement {
     };
     let made = call(op, vec![a.scalar.clone()], ty);
     Judgement::exact(made.scalar, made.ty)
+}
+
+/// What is a bigint at the source already only changes its promise.
+fn already_wide(a: &Typed, target: &DataType) -> Judgement {
+    match (arrow_bits(&a.ty.arrow), arrow_bits(target)) {
+        (Some(from), Some(to)) if to >= from => Judgement::exact(a.scalar.clone(), RemoteType { arrow: target.clone(), ..a.ty.clone() }),
+        _ => Judgement::no(format!("a cast of {} to {target} could raise at the source", a.ty.name)),
+    }
 }
 
 /// An integer is a numeric exactly, if the decimal that it becomes here has room for every digit: else this side raises, that side does not.

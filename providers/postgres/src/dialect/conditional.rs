@@ -5,7 +5,7 @@ use fjord_engine::pushdown::{Class, Family, Judgement, Op, RemoteType, Scalar, T
 
 use super::PostgresDialect;
 use super::compare::plain_comparable;
-use super::types::{call, collate_c, describe, sound, texty};
+use super::types::{call, collate_c, describe, sound, texty, wider_there};
 
 impl PostgresDialect {
     /// CASE WHEN a THEN b ... [ELSE z].
@@ -66,7 +66,9 @@ impl PostgresDialect {
             };
         }
         match plain_comparable(&a.ty, &b.ty) {
-            Ok(()) if a.ty.family == b.ty.family && !matches!(a.ty.family, Family::Float(_)) => made(a, b, String::new()),
+            Ok(()) if a.ty.family == b.ty.family && !matches!(a.ty.family, Family::Float(_)) && !wider_there(&a.ty) => {
+                made(a, b, String::new())
+            }
             Ok(()) => Judgement::no("NULLIF of floats or of two number types is evaluated here"),
             Err(reason) => Judgement::no(reason),
         }
@@ -97,7 +99,7 @@ impl PostgresDialect {
             }
         }
         let first = values.iter().find(|v| !is_null(v)).ok_or("only NULLs: evaluated here")?;
-        if values.iter().any(|v| !is_null(v) && (!sound(&v.ty) || v.ty.arrow != *result)) {
+        if values.iter().any(|v| !is_null(v) && (!sound(&v.ty) || wider_there(&v.ty) || v.ty.arrow != *result)) {
             return Err(format!("branches of {} and other types are evaluated here", describe(&first.ty)));
         }
         if texty(&first.ty) {

@@ -19,6 +19,7 @@ mod text;
 mod types;
 
 use arrow::datatypes::DataType;
+use fjord_engine::pgtype::PgType;
 use fjord_engine::pushdown::{AggregateCall, Dialect, Family, Judgement, Op, Rel, RemoteText, RemoteType, Scalar, SortSpec, Typed, Value};
 
 pub(crate) use types::{WIDEN_16, WIDEN_32, plain_digits};
@@ -149,10 +150,10 @@ fn boolean(op: &Op, args: &[Typed]) -> Judgement {
 }
 
 /// IS NULL is the same everywhere but on composites: `ROW(NULL, NULL) IS NULL` is true in Postgres, while the value we read is the text `(,)`. A
-/// family of which we only know the text form is therefore tested on its text.
+/// family of which we only know the text form is therefore tested on its text, but for the built-in types, none of which is composite.
 fn null_test(op: &Op, a: &Typed) -> Judgement {
     let ty = RemoteType::boolean(false);
-    if a.ty.family == Family::Other {
+    if a.ty.family == Family::Other && PgType::by_name(&a.ty.name).is_none() {
         let text = types::as_text(a);
         return Judgement::rewritten(
             Scalar::call(op.clone(), vec![text.scalar], ty.clone()),

@@ -103,9 +103,9 @@ impl PostgresDialect {
             (Family::Text | Family::Bpchar, Some(facts)) if facts.equality == Equality::Unknown => {
                 Err(format!("the collation of {} is not known well enough", describe(ty)))
             }
-            (Family::Text | Family::Bpchar, Some(facts)) => {
-                Ok(Some((if facts.pads { Equality::Coarser } else { facts.equality }, facts.order)))
-            }
+            // The padding of a bpchar is the family's own matter: the reader strips what its comparison ignores.
+            (Family::Bpchar, Some(facts)) => Ok(Some((facts.equality, facts.order))),
+            (Family::Text, Some(facts)) => Ok(Some((if facts.pads { Equality::Coarser } else { facts.equality }, facts.order))),
             (Family::Text | Family::Bpchar, None) => Err(format!("the collation of {} is not known", describe(ty))),
             _ => Ok(None),
         }

@@ -76,9 +76,8 @@ pub(super) fn collate_c(a: &Typed) -> Typed {
 pub(super) fn sound(ty: &RemoteType) -> bool {
     match &ty.family {
         Family::Bool => ty.arrow == DataType::Boolean,
-        Family::Int(16) => ty.arrow == DataType::Int16,
-        Family::Int(32) => ty.arrow == DataType::Int32,
-        Family::Int(64) => ty.arrow == DataType::Int64,
+        // Wider at the source than here: arithmetic that must not overflow there. The reader checks each value (22003).
+        Family::Int(bits @ (16 | 32 | 64)) => arrow_bits(&ty.arrow).is_some_and(|here| here <= *bits),
         Family::UInt(32) => ty.arrow == DataType::UInt32,
         Family::Float(32) => ty.arrow == DataType::Float32,
         Family::Float(64) => ty.arrow == DataType::Float64,
@@ -94,6 +93,21 @@ pub(super) fn sound(ty: &RemoteType) -> bool {
         Family::Interval => ty.arrow == DataType::Interval(IntervalUnit::MonthDayNano),
         Family::Int(_) | Family::UInt(_) | Family::Float(_) | Family::Array(_) | Family::Other => false,
     }
+}
+
+/// The bits of a signed integer.
+pub(super) fn arrow_bits(t: &DataType) -> Option<u8> {
+    match t {
+        DataType::Int16 => Some(16),
+        DataType::Int32 => Some(32),
+        DataType::Int64 => Some(64),
+        _ => None,
+    }
+}
+
+/// An integer that is computed wider at the source than its type here.
+pub(super) fn wider_there(ty: &RemoteType) -> bool {
+    matches!((&ty.family, arrow_bits(&ty.arrow)), (Family::Int(there), Some(here)) if *there > here)
 }
 
 /// Read here as text, whatever it is there.

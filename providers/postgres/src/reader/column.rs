@@ -212,10 +212,10 @@ impl Decoder {
             Decoder::Int32(b) => b.append_value(integer(v)?),
             Decoder::Int64(b) => b.append_value(integer(v)?),
             Decoder::UInt32(b) => b.append_value(u32::from_be_bytes(exact(v)?)),
-            Decoder::Float32(b) => b.append_value(f32::from_be_bytes(exact(v)?)),
+            Decoder::Float32(b) => b.append_value(one_nan_32(f32::from_be_bytes(exact(v)?))),
             // real arrives in four bytes; its value as a double is the same.
-            Decoder::Float64(b) if v.len() == 4 => b.append_value(f64::from(f32::from_be_bytes(exact(v)?))),
-            Decoder::Float64(b) => b.append_value(f64::from_be_bytes(exact(v)?)),
+            Decoder::Float64(b) if v.len() == 4 => b.append_value(one_nan_64(f64::from(f32::from_be_bytes(exact(v)?)))),
+            Decoder::Float64(b) => b.append_value(one_nan_64(f64::from_be_bytes(exact(v)?))),
             Decoder::Decimal128(b, p, s, limit) => {
                 let n = Numeric::parse(v).and_then(|n| n.to_i128(*s)).map_err(|u| unfit(u, *p, *s))?;
                 if n.unsigned_abs() >= limit.unsigned_abs() {
@@ -457,6 +457,16 @@ fn integer<T: TryFrom<i64>>(v: &[u8]) -> Result<T, Fault> {
     };
     T::try_from(wide)
         .map_err(|_| Fault::Value(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("{wide} does not fit the column's type"), None))
+}
+
+/// To Postgres every NaN is the same and the greatest. DataFusion compares by sign and bits, so that the NaN of `inf - inf`, which has its sign bit set
+/// on x86, would be the least of all and equal to no other.
+fn one_nan_64(v: f64) -> f64 {
+    if v.is_nan() { f64::NAN } else { v }
+}
+
+fn one_nan_32(v: f32) -> f32 {
+    if v.is_nan() { f32::NAN } else { v }
 }
 
 /// `infinity` and `-infinity` stay the largest and smallest value, as in Postgres: they sort right, and the wire prints them by name.

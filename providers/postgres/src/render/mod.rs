@@ -8,11 +8,13 @@ mod aggregate;
 mod literal;
 mod scalar;
 
-use fjord_engine::pushdown::{Family, JoinKind, Op, Rel, RemoteText, RemoteType, Scalar, SortKey, Value};
+use fjord_engine::pushdown::{JoinKind, Op, Rel, RemoteText, RemoteType, Scalar, SortKey, Value};
 use fjord_engine::{Result, SqlError};
 
 use literal::{Place, identifier};
 use scalar::{Text, scalar};
+
+use crate::types::wire_cast;
 
 /// Writes a whole query. Its columns come in order; nothing is left to bind.
 pub(crate) fn render(rel: &Rel) -> Result<RemoteText> {
@@ -28,12 +30,9 @@ pub(crate) fn render(rel: &Rel) -> Result<RemoteText> {
 
 /// The column as it must arrive: types that the reader knows by their text only are sent as text.
 fn arriving(text: &Text, ty: &RemoteType) -> String {
-    match &ty.family {
-        // `inet::text` writes the /32 of a host, its output form does not: abbrev() gives that.
-        Family::Other if ty.name == "inet" => format!("abbrev({})", text.sql),
-        Family::Other | Family::Enum(_) | Family::Citext => format!("{}::text", text.operand()),
-        Family::Array(e) if matches!(e.family, Family::Other | Family::Enum(_) | Family::Citext) => format!("{}::text[]", text.operand()),
-        _ => text.sql.clone(),
+    match wire_cast(ty) {
+        Some(cast) => format!("{}::{cast}", text.operand()),
+        None => text.sql.clone(),
     }
 }
 

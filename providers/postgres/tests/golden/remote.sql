@@ -1,5 +1,5 @@
 -- all columns
-SELECT "id", "b", "i2", "i4", "i8", "f4", "f8", "n10", "nu", "t", "tc", "ten", "tnd", "vc", "bp", "ci"::text, "nm", "e"::text, "by", "d", "tm", "ts", "tz", "iv", "u", "j", "jb", abbrev("ip"), "o", "p"::text, "Odd ""Name" FROM "public"."nasty"
+SELECT "id", "b", "i2", "i4", "i8", "f4", "f8", "n10", "nu", "t", "tc", "ten", "tnd", "vc", "bp", "ci", "nm", "e", "by", "d", "tm", "ts", "tz", "iv", "u", "j", "jb", "ip", "o", "p"::text, "Odd ""Name" FROM "public"."nasty"
 
 -- no columns
 SELECT FROM "public"."nasty"
@@ -11,13 +11,13 @@ SELECT "id", "Odd ""Name" FROM "public"."nasty" WHERE "t" = 'abc'
 SELECT "id", "ten" FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST LIMIT 3
 
 -- order by
-SELECT "id", "e"::text FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST, "nasty"."f8" DESC NULLS FIRST, ("f8"::text <> '-0') DESC NULLS FIRST, ("e"::text COLLATE "C") ASC NULLS LAST, "nasty"."id" DESC NULLS FIRST
+SELECT "id", "e" FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST, "nasty"."f8" DESC NULLS FIRST, ("f8"::text <> '-0') DESC NULLS FIRST, ("e"::text COLLATE "C") ASC NULLS LAST, "nasty"."id" DESC NULLS FIRST
 
 -- limit and offset
 SELECT "id" FROM "public"."nasty" LIMIT 90 OFFSET 15
 
 -- filter above a limit
-SELECT q1.c0, q1.c1, q1.c2, q1.c3, q1.c4, q1.c5, q1.c6, q1.c7, q1.c8, q1.c9, q1.c10, q1.c11, q1.c12, q1.c13, q1.c14, q1.c15::text, q1.c16, q1.c17::text, q1.c18, q1.c19, q1.c20, q1.c21, q1.c22, q1.c23, q1.c24, q1.c25, q1.c26, abbrev(q1.c27), q1.c28, q1.c29::text, q1.c30 FROM (SELECT "id" AS c0, "b" AS c1, "i2" AS c2, "i4" AS c3, "i8" AS c4, "f4" AS c5, "f8" AS c6, "n10" AS c7, "nu" AS c8, "t" AS c9, "tc" AS c10, "ten" AS c11, "tnd" AS c12, "vc" AS c13, "bp" AS c14, "ci" AS c15, "nm" AS c16, "e" AS c17, "by" AS c18, "d" AS c19, "tm" AS c20, "ts" AS c21, "tz" AS c22, "iv" AS c23, "u" AS c24, "j" AS c25, "jb" AS c26, "ip" AS c27, "o" AS c28, "p" AS c29, "Odd ""Name" AS c30 FROM "public"."nasty" LIMIT 10) AS q1 WHERE q1.c9 = 'abc'
+SELECT q1.c0, q1.c1, q1.c2, q1.c3, q1.c4, q1.c5, q1.c6, q1.c7, q1.c8, q1.c9, q1.c10, q1.c11, q1.c12, q1.c13, q1.c14, q1.c15, q1.c16, q1.c17, q1.c18, q1.c19, q1.c20, q1.c21, q1.c22, q1.c23, q1.c24, q1.c25, q1.c26, q1.c27, q1.c28, q1.c29::text, q1.c30 FROM (SELECT "id" AS c0, "b" AS c1, "i2" AS c2, "i4" AS c3, "i8" AS c4, "f4" AS c5, "f8" AS c6, "n10" AS c7, "nu" AS c8, "t" AS c9, "tc" AS c10, "ten" AS c11, "tnd" AS c12, "vc" AS c13, "bp" AS c14, "ci" AS c15, "nm" AS c16, "e" AS c17, "by" AS c18, "d" AS c19, "tm" AS c20, "ts" AS c21, "tz" AS c22, "iv" AS c23, "u" AS c24, "j" AS c25, "jb" AS c26, "ip" AS c27, "o" AS c28, "p" AS c29, "Odd ""Name" AS c30 FROM "public"."nasty" LIMIT 10) AS q1 WHERE q1.c9 = 'abc'
 
 -- group by
 SELECT "ten", "ci"::text COLLATE "C", "f8" + '0'::double precision, count(*), sum("i4"), sum("i8")::bigint, sum("n10"), min("ten" COLLATE "C"), bool_or("b"), count(DISTINCT "tnd" COLLATE "C") FROM "public"."nasty" WHERE "t" = 'abc' GROUP BY "ten", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision)
