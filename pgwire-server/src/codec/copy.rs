@@ -216,7 +216,7 @@ impl CopyEncoder {
             other => other,
         };
         let special = |b: u8| b == self.delimiter || letter(b) != b || b == b'\\';
-        widen(from, out, special, |b| [b'\\', if b == self.delimiter { b } else { letter(b) }]);
+        widen(from, out, special, |b| [b'\\', letter(b)]);
     }
 
     fn escape_csv(&self, from: usize, force: bool, out: &mut BytesMut) {

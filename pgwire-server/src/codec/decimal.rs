@@ -234,7 +234,8 @@ impl Numeric {
             Format::Binary => {
                 out.put_u32(0);
                 out.put_u16(sign);
-                out.put_u16(0);
+                // What PostgreSQL 15 sends as the display scale of an infinity; readers ignore it.
+                out.put_u16(if sign == NAN { 0 } else { 0x20 });
             }
         };
         match self {

@@ -15,6 +15,12 @@ struct Shape {
     digits_max: usize,
 }
 
+impl Shape {
+    fn is_plain(&self, exponent: i32) -> bool {
+        (-4..self.plain_below).contains(&exponent)
+    }
+}
+
 const SINGLE: Shape = Shape { plain_below: 6, digits: 6, digits_max: 9 };
 const DOUBLE: Shape = Shape { plain_below: 15, digits: 15, digits_max: 17 };
 
@@ -91,31 +97,41 @@ fn put_shortest<F: std::fmt::LowerExp>(
             }
         }
     }
-    let plain = sci.exponent >= -4 && sci.exponent < shape.plain_below;
-    put_digits(sci.negative, text.digits(), sci.exponent, plain, out);
+    // Where the value lies exactly half way between two decimals of that length, Postgres takes the even one (if it reads back), std the larger.
+    let power = sci.exponent - sci.count as i32 + 1;
+    if sci.number % 2 == 1
+        && decimal(sci.number.wrapping_mul(10).wrapping_sub(5), power - 1) == Some(reduced(u128::from(mantissa), exponent))
+    {
+        let mut even = Text::default();
+        let _ = write!(even, "{}{}e{power}", if sci.negative { "-" } else { "" }, sci.number - 1);
+        if reads_back(even.as_str()) && !is_midpoint(sci.number - 1, power, mantissa, exponent, closer_below) {
+            let all = even.mantissa();
+            let (first, rest) = all.split_first().map_or((b'0', &all[..0]), |(f, r)| (*f, r));
+            return put_digits(sci.negative, (first, rest), sci.exponent, shape.is_plain(sci.exponent), out);
+        }
+    }
+    put_digits(sci.negative, text.digits(), sci.exponent, shape.is_plain(sci.exponent), out);
 }
 
 /// `number * 10^power` lies exactly half way to a neighbour of `mantissa * 2^exponent`.
 fn is_midpoint(number: u64, power: i32, mantissa: u64, exponent: i32, closer_below: bool) -> bool {
-    // A midpoint has at most 55 significant bits: larger powers of five cannot be part of one.
-    let five = match 5u128.checked_pow(power.unsigned_abs()) {
-        Some(f) if power.abs() <= 25 => f,
-        _ => return false,
-    };
-    let number = u128::from(number);
-    let odd = if power >= 0 {
-        number * five
-    } else if number % five == 0 {
-        number / five
-    } else {
-        return false;
-    };
-    let normal = |m: u128, e: i32| (m >> m.trailing_zeros().min(127), e + m.trailing_zeros() as i32);
+    let Some(decimal) = decimal(number, power) else { return false };
     let m = u128::from(mantissa);
-    let decimal = normal(odd, power);
-    let above = normal(2 * m + 1, exponent - 1);
-    let below = if closer_below { normal(4 * m - 1, exponent - 2) } else { normal(2 * m - 1, exponent - 1) };
+    let above = reduced(2 * m + 1, exponent - 1);
+    let below = if closer_below { reduced(4 * m - 1, exponent - 2) } else { reduced(2 * m - 1, exponent - 1) };
     decimal == above || decimal == below
+}
+
+/// `number * 10^power` as an odd number times a power of two, if it is one. Powers of five beyond 25 need more bits than a float or a midpoint has.
+fn decimal(number: u64, power: i32) -> Option<(u128, i32)> {
+    let five = 5u128.checked_pow(power.unsigned_abs()).filter(|_| power.abs() <= 25)?;
+    let number = u128::from(number);
+    if power >= 0 { Some(reduced(number * five, power)) } else { number.is_multiple_of(five).then(|| reduced(number / five, power)) }
+}
+
+fn reduced(m: u128, exponent: i32) -> (u128, i32) {
+    let twos = m.trailing_zeros().min(127);
+    (m >> twos, exponent + twos as i32)
 }
 
 /// C's `%.*g`.

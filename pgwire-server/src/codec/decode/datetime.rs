@@ -14,9 +14,10 @@ use super::shorten;
 /// 4713-11-24 BC, the first day that Postgres's date knows, in days since 1970.
 const FIRST_DAY: i64 = -2_440_588;
 /// 5874898-01-01, the first day beyond date.
-const DATE_END: i64 = 2_145_042_541;
-/// 294277-01-01, the first day beyond timestamp.
-const TIMESTAMP_END: i64 = 106_752_024;
+const DATE_END: i64 = 2_145_042_906;
+/// Beyond this no microsecond of a day fits into 64 bits. Postgres's own end is 294276-12-31; Arrow, which counts from 1970, ends on 294247-01-10, and
+/// its last value stands for infinity.
+const TIMESTAMP_END: i64 = i64::MAX / USECS_PER_DAY + 1;
 
 /// Days since 1970-01-01.
 pub(super) fn date(text: &str, settings: &EncodeSettings) -> Result<i32> {
@@ -77,7 +78,8 @@ pub(super) fn timestamp(text: &str, with_zone: bool, settings: &EncodeSettings) 
             if !(FIRST_DAY..TIMESTAMP_END).contains(&days) {
                 return Err(out_of_range());
             }
-            days.checked_mul(USECS_PER_DAY).and_then(|u| u.checked_add(fields.time.unwrap_or(0))).ok_or_else(out_of_range)?
+            let usecs = days.checked_mul(USECS_PER_DAY).and_then(|u| u.checked_add(fields.time.unwrap_or(0)));
+            usecs.filter(|u| *u != i64::MAX).ok_or_else(out_of_range)?
         }
         _ => return Err(syntax(pg, text)),
     };
@@ -87,7 +89,7 @@ pub(super) fn timestamp(text: &str, with_zone: bool, settings: &EncodeSettings) 
     }
     let zone = fields.zone.unwrap_or(settings.time_zone);
     let offset = zone.offset_of_local(local.div_euclid(USECS_PER_SEC));
-    local.checked_sub(i64::from(offset) * USECS_PER_SEC).ok_or_else(out_of_range)
+    local.checked_sub(i64::from(offset) * USECS_PER_SEC).filter(|u| *u != i64::MAX).ok_or_else(out_of_range)
 }
 
 fn read(pg: PgType, text: &str, settings: &EncodeSettings) -> Result<Fields> {
@@ -95,6 +97,7 @@ fn read(pg: PgType, text: &str, settings: &EncodeSettings) -> Result<Fields> {
         Fault::Syntax => syntax(pg, text),
         Fault::Range => overflow(format!("date/time field value out of range: \"{}\"", shorten(text)))
             .hint("Perhaps you need a different \"datestyle\" setting."),
+        Fault::Displacement => overflow(format!("time zone displacement out of range: \"{}\"", shorten(text))),
         Fault::Zone(name) => SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("time zone \"{}\" not recognized", shorten(&name))),
     })
 }

@@ -37,6 +37,8 @@ pub(super) enum Fault {
     Syntax,
     /// 22008: a field is out of range.
     Range,
+    /// 22009 in Postgres: an offset beyond what zones have.
+    Displacement,
     /// 22023: an unknown zone.
     Zone(String),
 }
@@ -119,7 +121,9 @@ impl<'a> Reader<'a> {
                 '0'..='9' => self.number()?,
                 '+' | '-' if self.fields.time.is_some() => {
                     let offset = self.take(|c| c.is_ascii_digit() || matches!(c, ':' | '+' | '-'));
-                    let zone = Zone::Fixed(iso_offset(offset).ok_or(Fault::Syntax)?);
+                    let digits = offset[1..].bytes().all(|b| b.is_ascii_digit() || b == b':') && offset.len() > 1;
+                    let wrong = if digits { Fault::Displacement } else { Fault::Syntax };
+                    let zone = Zone::Fixed(iso_offset(offset).ok_or(wrong)?);
                     self.set_zone(zone)?;
                 }
                 '-' | '+' if self.rest[1..].starts_with("inf") => {
@@ -191,7 +195,7 @@ impl<'a> Reader<'a> {
 
     /// Three parts with `-`, `/` or `.` between, one of which may be a month's name.
     fn date_token(&mut self) -> Result<(), Fault> {
-        let separator = self.rest.find(|c: char| !c.is_ascii_digit()).map_or(' ', |i| char::from(self.rest.as_bytes()[i]));
+        let separator = self.rest.find(|c: char| !c.is_ascii_alphanumeric()).map_or(' ', |i| char::from(self.rest.as_bytes()[i]));
         let mut parts = [""; 3];
         for (i, part) in parts.iter_mut().enumerate() {
             let digits = self.rest.starts_with(|c: char| c.is_ascii_digit());
@@ -224,6 +228,11 @@ impl<'a> Reader<'a> {
         if self.rest.starts_with('t') && self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) && self.fields.date.is_some() {
             self.rest = &self.rest[1..];
             return Ok(());
+        }
+        // `Jan-08-1999`.
+        let end = self.rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(self.rest.len());
+        if month_of(&self.rest[..end]).is_some() && self.rest[end..].starts_with(['-', '/']) {
+            return self.date_token();
         }
         // Zone names have slashes, underscores, digits and signs; a word that is followed by a number does not swallow it.
         let word = self.take(|c| c.is_ascii_alphabetic());

@@ -102,7 +102,7 @@ impl Sum {
     /// What follows the `P`: designators, or the alternative form `YYYY-MM-DDTHH:MM:SS`.
     fn iso(&mut self, text: &str) -> Result<(), Fault> {
         let (date, time) = text.split_once('t').map_or((text, None), |(d, t)| (d, Some(t)));
-        if date.is_empty() && time.is_none_or(str::is_empty) {
+        if date.is_empty() && time.is_none() {
             return Err(Fault::Syntax);
         }
         let alternative = |t: &str| !t.is_empty() && !t.contains(|c: char| c.is_ascii_alphabetic());
@@ -120,6 +120,7 @@ impl Sum {
             self.designators(date, false)?;
         }
         match time {
+            Some("") => Ok(()),
             Some(t) if alternative(t) => self.clock(t),
             Some(t) => self.designators(t, true),
             None => Ok(()),

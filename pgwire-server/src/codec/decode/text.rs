@@ -7,7 +7,7 @@ use fjord_engine::{Result, SqlError, SqlState};
 
 use super::super::decimal::{Numeric, UNCONSTRAINED};
 use super::super::{EncodeSettings, json_in, net};
-use super::{array, datetime, interval, invalid, out_of_range};
+use super::{array, datetime, interval, invalid, out_of_range, shorten};
 
 /// Longest name, as NAMEDATALEN - 1: longer ones are cut, as Postgres does.
 const NAME_BYTES_MAX: usize = 63;
@@ -55,7 +55,14 @@ pub(super) fn decode(pg: PgType, text: &str, settings: &EncodeSettings) -> Resul
             String::from_utf8_lossy(&out).into_owned()
         }))?,
         pgtype::INET => held_as_text(net::Inet::parse(text, false).map(net::Inet::to_text))?,
-        pgtype::CIDR => held_as_text(net::Inet::parse(text, true).map(net::Inet::to_text))?,
+        pgtype::CIDR => match (net::Inet::parse(text, true), net::Inet::parse(text, false)) {
+            (Some(cidr), _) => ScalarValue::Utf8(Some(cidr.to_text())),
+            (None, Some(_)) => {
+                return Err(SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid cidr value: \"{}\"", shorten(text)))
+                    .detail("Value has bits set to right of mask."));
+            }
+            (None, None) => return Err(invalid(pg, text)),
+        },
         pgtype::MACADDR => held_as_text(net::parse_mac(text, false).map(|b| net::mac_text(&b)))?,
         pgtype::MACADDR8 => held_as_text(net::parse_mac(text, true).map(|b| net::mac_text(&b)))?,
         pgtype::BIT | pgtype::VARBIT => ScalarValue::Utf8(Some(bits(pg, text)?)),
@@ -155,7 +162,7 @@ fn float_text(pg: PgType, text: &str) -> Result<&str> {
 }
 
 fn bytea(text: &str) -> Result<Vec<u8>> {
-    let wrong = || invalid(pgtype::BYTEA, text);
+    let wrong = || SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type bytea");
     if let Some(hex) = text.strip_prefix("\\x") {
         let digits: String = hex.chars().filter(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')).collect();
         if let Some(c) = digits.chars().find(|c| !c.is_ascii_hexdigit()) {
