@@ -7,12 +7,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use fjord_harness::{Error, FjordOptions, FjordServer, Postgres, Result, S3Server, TempFolder};
-use sqllogictest::{DefaultColumnType, Runner};
+use sqllogictest::{DefaultColumnType, Record, Runner};
 
 use crate::client::{Connection, Protocol};
 
 /// The password of the role `app`, which the sources' files create. Fjord finds it in its environment as `APP_PASSWORD`.
 pub const APP_PASSWORD: &str = "app's password";
+
+/// How many failures of a file are shown.
+const FAILURES_SHOWN_MAX: usize = 20;
+/// How many lines of the server's log are shown with them.
+const LOG_LINES_SHOWN_MAX: usize = 30;
 
 /// Runs `slt/<feature>/*.slt`. With `UPDATE_EXPECT=1` their expected results are first rewritten to what the simple protocol answers: read the difference before you
 /// commit it.
@@ -71,10 +76,24 @@ impl Servers {
     async fn run(&self, file: &Path, protocol: Protocol) -> Result<()> {
         let stage = Stage::prepare(self, file)?;
         let mut runner = stage.runner(protocol);
-        runner
-            .run_file_async(&stage.file)
-            .await
-            .map_err(|e| Error::new(format!("{}\nFjord's log:\n{}", e.display(false), stage.fjord.log())))
+        let records = sqllogictest::parse_file(&stage.file).map_err(Error::at(file.display()))?;
+        let mut failures = Vec::new();
+        for record in records {
+            if matches!(record, Record::Halt { .. }) {
+                break;
+            }
+            if let Err(e) = runner.run_async(record).await {
+                failures.push(e.display(false).to_string());
+                // What follows a failed set-up fails too: enough is enough.
+                if failures.len() == FAILURES_SHOWN_MAX {
+                    break;
+                }
+            }
+        }
+        if failures.is_empty() {
+            return Ok(());
+        }
+        Err(Error::new(format!("{}\nFjord's log:\n{}", failures.join("\n"), tail(&stage.fjord.log()))))
     }
 
     async fn update(&self, file: &Path) -> Result<()> {
@@ -165,6 +184,11 @@ fn s3_with_files() -> Result<S3Server> {
 fn same_types(actual: &Vec<DefaultColumnType>, expected: &Vec<DefaultColumnType>) -> bool {
     let any = |t: &DefaultColumnType| *t == DefaultColumnType::Any;
     actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| a == e || any(a) || any(e))
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES_SHOWN_MAX)..].join("\n")
 }
 
 fn here() -> PathBuf {
