@@ -22,6 +22,7 @@ cargo xtask <command>
       --release   build Fjord optimised first (takes longer, runs faster)
       --keep      with --check: stay up afterwards
   bench           compare with other ways of reading the same rows; builds optimised
+      --quick     few rows and no optimised build: only to see that it works
 
 Programs are built into $CARGO_TARGET_DIR, else $FJORD_TARGET_DIR, else fjord/target in the cache folder
 ($XDG_CACHE_HOME, else ~/.cache).";
@@ -53,8 +54,8 @@ fn run(arguments: &[String]) -> Result<()> {
             demo::run(demo::Options { check, release, stay: keep || !check })
         }
         "bench" => {
-            take_flags(command, flags, [])?;
-            bench::run()
+            let [quick] = take_flags(command, flags, ["--quick"])?;
+            bench::run(quick)
         }
         "help" | "--help" | "-h" => {
             println!("{HELP}");
