@@ -102,6 +102,13 @@ impl FjordServer {
         postgres::feed(&mut command, sql)
     }
 
+    /// Runs a script through the real psql with these arguments and returns what it prints, as a user would see it.
+    pub fn psql_script(&self, arguments: &[&str], sql: &str) -> Result<String> {
+        let mut command = self.psql_command();
+        command.args(["-v", "ON_ERROR_STOP=1", "-P", "pager=off"]).args(arguments);
+        postgres::feed(&mut command, sql)
+    }
+
     /// `psql -X` pointed at this server; arguments may be added.
     pub fn psql_command(&self) -> Command {
         let mut command = Command::new("psql");

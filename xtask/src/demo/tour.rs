@@ -1,6 +1,6 @@
 //! The tour: statements with an explanation each, run through the real psql, and what their answers must be.
 
-use fjord_harness::{Error, FjordServer, Result, process};
+use fjord_harness::{Error, FjordServer, Result};
 
 use super::Interrupted;
 use super::shop::Shop;
@@ -34,9 +34,11 @@ pub fn run(shop: &Shop, fjord: &FjordServer, check: bool, interrupted: &Interrup
         }
         println!();
         // Each step is a psql of its own: what one session creates, every session sees.
-        let mut psql = fjord.psql_command();
-        psql.args(["-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-c", "\\timing on", "-c", &step.sql]);
-        let shown = process::run(&mut psql).map_err(Error::at(format!("step {} ({})", i + 1, step.title)))?;
+        let shown = fjord.psql_script(&[], &format!("\\timing on\n{}\n", step.sql)).map_err(Error::at(format!(
+            "step {} ({})",
+            i + 1,
+            step.title
+        )))?;
         print!("{}", shown.strip_prefix("Timing is on.\n").unwrap_or(&shown));
         if check && let Err(e) = verify(step, &shown, shop, fjord) {
             println!("WRONG: {e}");
