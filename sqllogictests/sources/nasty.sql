@@ -93,6 +93,9 @@ INSERT INTO nasty (id) VALUES (240);
 
 -- The NaN that arithmetic makes has other bits than the one that is written.
 UPDATE nasty SET f8 = 'Infinity'::float8 - 'Infinity'::float8, f4 = 'Infinity'::float4 - 'Infinity'::float4 WHERE id IN (17, 43);
+-- The ends of time.
+UPDATE nasty SET d = 'infinity', ts = 'infinity', tz = 'infinity' WHERE id IN (23, 77);
+UPDATE nasty SET d = '-infinity', ts = '-infinity', tz = '-infinity' WHERE id IN (29, 101);
 
 CREATE INDEX nasty_t ON nasty (t);
 CREATE INDEX nasty_tnd ON nasty (tnd);
