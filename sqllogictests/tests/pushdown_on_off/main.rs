@@ -33,13 +33,46 @@ fn same(sql: impl Into<String>) -> Case {
 
 const NUMBERS: &[&str] = &["i2", "i4", "i8", "n10", "n38", "nu", "f4", "f8"];
 const EVERY: &[&str] = &[
-    "b", "i2", "i4", "i8", "f4", "f8", "n10", "n38", "nu", "t", "tc", "ten", "tnd", "vc", "bp", "ci", "nm", "e", "by", "d", "tm", "ts", "tz",
-    "iv", "u", "j", "jb", "ai", "at", "ip", "o", "m", "r", "p", "\"Odd \"\"Name\"",
+    "b",
+    "i2",
+    "i4",
+    "i8",
+    "f4",
+    "f8",
+    "n10",
+    "n38",
+    "nu",
+    "t",
+    "tc",
+    "ten",
+    "tnd",
+    "vc",
+    "bp",
+    "ci",
+    "nm",
+    "e",
+    "by",
+    "d",
+    "tm",
+    "ts",
+    "tz",
+    "iv",
+    "u",
+    "j",
+    "jb",
+    "ai",
+    "at",
+    "ip",
+    "o",
+    "m",
+    "r",
+    "p",
+    "\"Odd \"\"Name\"",
 ];
 /// What has an order and an equality here; the rest (arrays, composites, intervals) is tested apart.
 const COMPARABLE: &[&str] = &[
-    "b", "i2", "i4", "i8", "f4", "f8", "n10", "n38", "nu", "t", "tc", "ten", "tnd", "vc", "bp", "ci", "nm", "e", "by", "d", "tm", "ts", "tz",
-    "u", "j", "jb", "o",
+    "b", "i2", "i4", "i8", "f4", "f8", "n10", "n38", "nu", "t", "tc", "ten", "tnd", "vc", "bp", "ci", "nm", "e", "by", "d", "tm", "ts",
+    "tz", "u", "j", "jb", "o",
 ];
 
 type Rows = Vec<Vec<Option<String>>>;
