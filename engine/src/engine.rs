@@ -14,6 +14,7 @@ use sqlparser::ast;
 
 use crate::catalog::Catalog;
 use crate::error::Result;
+use crate::session::registry::QueryRegistry;
 use crate::session::{Session, SessionInfo, Settings};
 use crate::source::{ConnectorType, Secret};
 
@@ -68,6 +69,8 @@ pub struct Engine {
     pub runtime: Arc<RuntimeEnv>,
     /// The default database's name.
     pub database: String,
+    /// Running and finished queries.
+    pub queries: QueryRegistry,
     system: RwLock<Vec<Arc<dyn SystemSchema>>>,
     next_query: AtomicU64,
 }
@@ -84,7 +87,7 @@ impl Engine {
         let runtime = crate::session::runtime(config.memory_limit)?;
         let database = config.database.clone();
         let catalog = Catalog::open(config, types).await?;
-        Ok(Arc::new(Engine { catalog, runtime, database, system: RwLock::default(), next_query: AtomicU64::new(1) }))
+        Ok(Arc::new(Engine { catalog, runtime, database, queries: QueryRegistry::default(), system: RwLock::default(), next_query: AtomicU64::new(1) }))
     }
     /// Adds a system schema; before the first session.
     pub fn add_system_schema(&self, schema: Arc<dyn SystemSchema>) {

@@ -133,6 +133,8 @@ states! {
     PROGRAM_LIMIT_EXCEEDED = "54000";
     /// The object is not in the state that the statement needs (a paused connector).
     OBJECT_NOT_IN_PREREQUISITE_STATE = "55000";
+    /// A setting that cannot be set, or not now.
+    CANT_CHANGE_RUNTIME_PARAM = "55P02";
     /// Somebody else has changed or holds it.
     OBJECT_IN_USE = "55006";
     /// Cancelled by the user or by statement_timeout.

@@ -1,8 +1,8 @@
 //! Fjord's engine: everything that is not about one particular source, wire or log.
 //!
 //! What lives here: the statements ([`sql`]), what Fjord remembers and its connectors ([`catalog`]), the traits a source implements ([`source`]),
-//! the remote query IR and its safety classes ([`pushdown`]), and the session that plans and runs a statement ([`session`]). What does not: any
-//! dialect, driver or file format (see `providers/`), and the wire (`pgwire-server/`).
+//! the remote query IR and its safety classes ([`pushdown`]), the glue to DataFusion ([`federation`]), the `sys` tables ([`system`]), and the
+//! session that plans and runs a statement ([`session`]). What does not: any dialect, driver or file format (see `providers/`), and the wire (`pgwire-server/`).
 
 pub mod catalog;
 pub mod error;
@@ -13,6 +13,7 @@ pub mod pushdown;
 pub mod session;
 pub mod source;
 pub mod sql;
+pub mod system;
 
 mod engine;
 

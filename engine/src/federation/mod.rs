@@ -1,3 +1,14 @@
-//! The DataFusion glue: catalogs over connectors, the scan operator, and guards around DataFusion's own rules.
+//! Glue to DataFusion: names, tables, the operator that reads a remote query, and the guards that keep DataFusion 55's answers right.
+//!
+//! [`catalogs`] resolves names against one catalog snapshot, [`table`] is the provider of a remote table, [`scan`] the leaf operator that runs a
+//! remote query. What may be pushed is decided in [`crate::pushdown`]; nothing here knows a particular source.
 
 pub mod barrier;
+pub mod catalogs;
+pub mod floats;
+pub mod scan;
+pub mod table;
+
+pub(crate) use near::near;
+
+mod near;

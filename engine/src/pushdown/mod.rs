@@ -4,7 +4,13 @@
 //! expressions into judged IR, `planner` finds the largest subtrees. Nothing here knows a particular source.
 
 pub mod class;
+pub mod convert;
 pub mod ir;
+pub mod literal;
+pub mod node;
+pub mod planner;
+pub mod remote;
+pub mod report;
 
 pub use class::{AggregateCall, Class, Dialect, Judgement, RemoteText, SortSpec, Typed};
 pub use ir::{AggregateFunction, Equality, Family, JoinKind, Op, Order, Rel, RemoteType, Scalar, ScanColumn, SortKey, TextFacts, Value};

@@ -1,0 +1,223 @@
+//! The leaf operator that runs a remote query.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::compute::SortOptions;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::common::stats::Precision;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{ColumnStatistics, Statistics};
+use datafusion::error::Result as DfResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::prelude::SessionConfig;
+use futures::StreamExt;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::pushdown::Class;
+use crate::pushdown::remote::RemoteQuery;
+use crate::pushdown::report::{Note, Part};
+use crate::session::registry::{QueryRecord, RemoteRecord};
+use crate::source::{QueryScope, RemoteInput, RemoteRequest, RemoteStats};
+
+/// Reads one remote query.
+#[derive(Debug, Clone)]
+pub struct RemoteScanExec {
+    query: Arc<RemoteQuery>,
+    schema: SchemaRef,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+    batch_rows: usize,
+    /// The counters of the last execution, for EXPLAIN ANALYZE.
+    ran: Arc<Mutex<Option<Arc<RemoteStats>>>>,
+}
+
+impl RemoteScanExec {
+    /// A scan that delivers `fields` (their names made unique), one for each column of the query; or the query's one column where there is none.
+    pub fn try_new(query: Arc<RemoteQuery>, fields: &[FieldRef], config: &SessionConfig) -> DfResult<RemoteScanExec> {
+        let mut names = HashSet::new();
+        let mut out: Vec<FieldRef> = vec![];
+        for (i, t) in query.types.iter().enumerate() {
+            let field = match fields.get(i) {
+                Some(f) => f.as_ref().clone(),
+                None => arrow::datatypes::Field::new("c", t.arrow.clone(), true),
+            };
+            let mut name = field.name().clone();
+            if !names.insert(name.clone()) {
+                name = format!("{name}#{i}");
+                names.insert(name.clone());
+            }
+            out.push(Arc::new(field.with_name(name)));
+        }
+        let schema = Arc::new(Schema::new(out));
+        let ordering = query.order.iter().filter(|(c, ..)| *c < schema.fields().len()).map(|(c, descending, nulls_first)| {
+            let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(schema.field(*c).name(), *c));
+            PhysicalSortExpr::new(column, SortOptions { descending: *descending, nulls_first: *nulls_first })
+        });
+        let equivalence = match query.order.is_empty() {
+            true => EquivalenceProperties::new(schema.clone()),
+            false => EquivalenceProperties::new_with_orderings(schema.clone(), [ordering.collect::<Vec<_>>()]),
+        };
+        let properties = PlanProperties::new(
+            equivalence,
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        // The reader awaits a socket and so yields by itself.
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Ok(RemoteScanExec {
+            query,
+            schema,
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+            batch_rows: config.batch_size(),
+            ran: Arc::default(),
+        })
+    }
+    /// What it runs.
+    pub fn query(&self) -> &Arc<RemoteQuery> {
+        &self.query
+    }
+    /// The counters of its last execution.
+    pub fn stats(&self) -> Option<Arc<RemoteStats>> {
+        self.ran.lock().clone()
+    }
+    /// The remote text: what was sent, or what would be.
+    pub fn text(&self) -> String {
+        if let Some(t) = self.stats().and_then(|s| s.text()) {
+            return t;
+        }
+        match self.query.dialect.render(&self.query.rel) {
+            Ok(t) => t.text,
+            Err(e) => format!("<{}>", e.message),
+        }
+    }
+}
+
+fn list(notes: &[&Note]) -> String {
+    notes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl DisplayAs for RemoteScanExec {
+    fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let report = &self.query.report;
+        let pushed = report.of(Part::Filter, &[Class::Exact, Class::Rewritten]);
+        let superset = report.of(Part::Filter, &[Class::Superset]);
+        let residual = report.of(Part::Filter, &[Class::No]);
+        let others: Vec<&Note> = report.notes.iter().filter(|n| n.part != Part::Filter && n.class == Class::No).collect();
+        if matches!(t, DisplayFormatType::TreeRender) {
+            writeln!(f, "connector={}", self.query.connector.name)?;
+            return writeln!(f, "remote={}", self.text());
+        }
+        write!(f, "RemoteScanExec: connector={}, remote={}", self.query.connector.name, self.text())?;
+        for (name, notes) in [("pushed_filters", &pushed), ("superset_filters", &superset), ("local_filters", &residual)] {
+            if !notes.is_empty() {
+                write!(f, ", {name}=[{}]", list(notes))?;
+            }
+        }
+        for n in others {
+            write!(f, ", local_{}=[{n}]", n.part.as_str())?;
+        }
+        if let Some(s) = self.stats() {
+            write!(f, ", rows={}, bytes={}", s.rows(), s.bytes())?;
+            if let Some(d) = s.time_to_first_row() {
+                write!(f, ", first_row={:.3}ms", d.as_secs_f64() * 1e3)?;
+            }
+            write!(f, ", total={:.3}ms", s.total().as_secs_f64() * 1e3)?;
+        }
+        Ok(())
+    }
+}
+
+impl ExecutionPlan for RemoteScanExec {
+    fn name(&self) -> &str {
+        "RemoteScanExec"
+    }
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![]
+    }
+    fn apply_expressions(
+        &self,
+        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
+    ) -> DfResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+    fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
+        Ok(self)
+    }
+    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
+        // Never Exact: DataFusion answers COUNT from Exact row counts, and the source may have changed since it counted.
+        let mut s = Statistics::new_unknown(&self.schema);
+        if let Some(rows) = self.query.estimated_rows() {
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            s.num_rows = Precision::Inexact(rows);
+            let width: usize = self.query.origins.iter().map(|o| column_width(&self.query, *o)).sum();
+            s.total_byte_size = Precision::Inexact(rows.saturating_mul(width.max(1)));
+            s.column_statistics = (0..self.schema.fields().len())
+                .map(|i| {
+                    let mut c = ColumnStatistics::new_unknown();
+                    if let Some(d) = self.query.distinct_of(i) {
+                        c.distinct_count = Precision::Inexact(usize::try_from(d).unwrap_or(usize::MAX).min(rows.max(1)));
+                    }
+                    c
+                })
+                .collect();
+        }
+        Ok(Arc::new(s))
+    }
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        let config = context.session_config();
+        let scope = config.get_extension::<QueryScope>().unwrap_or_else(|| QueryScope::new(0, CancellationToken::new()));
+        let stats = RemoteStats::new(self.query.connector.name.clone());
+        scope.add_remote(stats.clone());
+        *self.ran.lock() = Some(stats.clone());
+        if let Some(record) = config.get_extension::<QueryRecord>() {
+            record.add_remote(RemoteRecord::new(&self.query, stats.clone()));
+        }
+        let request = RemoteRequest {
+            input: RemoteInput::Query(self.query.rel.clone()),
+            schema: self.schema.clone(),
+            scope,
+            memory: context.memory_pool().clone(),
+            batch_rows: self.batch_rows,
+            stats: stats.clone(),
+        };
+        let rows = self.query.connector.source.execute(request)?;
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
+        let mut counted = 0;
+        let rows = rows.map(move |batch| {
+            let total = usize::try_from(stats.bytes()).unwrap_or(usize::MAX);
+            bytes.add(total.saturating_sub(counted));
+            counted = total;
+            if let Ok(b) = &batch {
+                baseline.record_output(b.num_rows());
+            }
+            batch
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
+    }
+}
+
+fn column_width(query: &RemoteQuery, origin: Option<usize>) -> usize {
+    match origin.and_then(|o| query.table.columns.get(o)) {
+        Some(c) => c.stats.map_or_else(|| c.remote.arrow.primitive_width().unwrap_or(32), |s| s.average_width as usize),
+        None => 16,
+    }
+}

@@ -1,0 +1,142 @@
+//! The stream of a running query: cancel, statement_timeout, counting, and the end that is always recorded.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::error::{DataFusionError, Result as DfResult};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use futures::Stream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+
+use super::registry::{QueryRecord, QueryState};
+use crate::engine::Engine;
+use crate::error::{Result, SqlError, SqlState};
+
+/// When a statement must have ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    pub(crate) fn after(timeout: Option<Duration>) -> Deadline {
+        Deadline(timeout.and_then(|t| Instant::now().checked_add(t)))
+    }
+    /// Runs the planning part under the deadline and the cancel token.
+    pub(crate) async fn run<T>(self, cancel: &CancellationToken, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(SqlError::cancelled()),
+            () = self.elapsed() => Err(timed_out()),
+            done = work => done,
+        }
+    }
+    async fn elapsed(self) {
+        match self.0 {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn timed_out() -> SqlError {
+    SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
+        .hint("SET statement_timeout gives it more time; 0 turns it off.")
+}
+
+/// Ends the record of a query when it is dropped, whichever way that comes about.
+pub(crate) struct Ending {
+    engine: Arc<Engine>,
+    pub(crate) record: Arc<QueryRecord>,
+    cancel: CancellationToken,
+}
+
+impl Ending {
+    /// Begins a query.
+    pub(crate) fn new(engine: Arc<Engine>, record: Arc<QueryRecord>, cancel: CancellationToken) -> Ending {
+        engine.queries.begin(record.clone());
+        Ending { engine, record, cancel }
+    }
+    pub(crate) fn end(&self, state: QueryState) {
+        self.engine.queries.end(&self.record, state);
+    }
+    pub(crate) fn failed(&self, e: &SqlError) {
+        self.end(match e.state {
+            SqlState::QUERY_CANCELED => QueryState::Cancelled,
+            _ => QueryState::Failed(e.state.to_string(), e.message.clone()),
+        });
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.end(QueryState::Cancelled);
+        // Whatever still works for this query, at the sources too, stops now.
+        self.cancel.cancel();
+    }
+}
+
+/// The rows of a query.
+pub(crate) struct QueryStream {
+    inner: Option<SendableRecordBatchStream>,
+    schema: SchemaRef,
+    ending: Ending,
+    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
+    timeout: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl QueryStream {
+    pub(crate) fn new(inner: SendableRecordBatchStream, schema: SchemaRef, ending: Ending, deadline: Deadline) -> QueryStream {
+        let cancelled = Box::pin(ending.cancel.clone().cancelled_owned());
+        let timeout = deadline.0.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+        QueryStream { inner: Some(inner), schema, ending, cancelled, timeout }
+    }
+    fn fail(&mut self, e: SqlError) -> Poll<Option<DfResult<RecordBatch>>> {
+        self.inner = None;
+        self.ending.failed(&e);
+        self.ending.cancel.cancel();
+        Poll::Ready(Some(Err(e.into())))
+    }
+}
+
+impl Stream for QueryStream {
+    type Item = DfResult<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let me = self.as_mut().get_mut();
+        let Some(inner) = me.inner.as_mut() else { return Poll::Ready(None) };
+        if me.cancelled.as_mut().poll(cx).is_ready() {
+            return me.fail(SqlError::cancelled());
+        }
+        if me.timeout.as_mut().is_some_and(|t| t.as_mut().poll(cx).is_ready()) {
+            return me.fail(timed_out());
+        }
+        match Pin::new(inner).poll_next(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(batch))) => {
+                me.ending.record.add_rows(batch.num_rows());
+                // The plan's own names become the statement's: `count(*)` is `count`.
+                match batch.with_schema(me.schema.clone()) {
+                    Ok(b) => Poll::Ready(Some(Ok(b))),
+                    Err(e) => me.fail(SqlError::from(DataFusionError::from(e))),
+                }
+            }
+            Poll::Ready(Some(Err(e))) => me.fail(SqlError::from(e)),
+            Poll::Ready(None) => {
+                me.inner = None;
+                me.ending.end(QueryState::Finished);
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl RecordBatchStream for QueryStream {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}

@@ -1,0 +1,79 @@
+//! DataFusion's session state as Fjord wants it: configuration, rules, functions.
+
+use std::sync::Arc;
+
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+
+use super::types::PostgresTypes;
+use super::{SessionInfo, Settings};
+use crate::engine::Engine;
+use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
+use crate::federation::{arithmetic, barrier};
+use crate::pushdown::planner::FederationPlanner;
+
+/// Partitions of a plan: the sources bound most queries, and each partition costs memory.
+const PARTITIONS: usize = 2;
+/// Values of a join's build side that are offered to the other side's source; beyond, only their bounds.
+const IN_LIST_VALUES: usize = 20_000;
+/// Memory of such a list.
+const IN_LIST_BYTES: usize = 4 << 20;
+/// Buffer of a sorted scan before it is merged, instead of DataFusion's 1 GiB.
+const SORT_BUFFER_BYTES: usize = 16 << 20;
+
+fn config(engine: &Engine) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_default_catalog_and_schema(&engine.database, SEARCH_PATH)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false)
+        .with_target_partitions(PARTITIONS);
+    let options = config.options_mut();
+    // Views make LIKE cast its column, which then matches no pushdown rule.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    options.sql_parser.dialect = datafusion::config::Dialect::PostgreSQL;
+    // A buffered probe side would be polled before the build side has made its filter.
+    options.execution.hash_join_buffering_capacity = 0;
+    options.execution.sort_pushdown_buffer_capacity = SORT_BUFFER_BYTES;
+    options.optimizer.hash_join_inlist_pushdown_max_size = IN_LIST_BYTES;
+    options.optimizer.hash_join_inlist_pushdown_max_distinct_values = IN_LIST_VALUES;
+    config
+}
+
+/// The state of a session; a statement works on a clone of it.
+pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo) -> SessionState {
+    let mut functions = arithmetic::functions();
+    let mut aggregates = vec![];
+    for schema in engine.system_schemas() {
+        functions.extend(schema.functions(engine, info));
+        aggregates.extend(schema.aggregates());
+    }
+    let mut physical = PhysicalOptimizer::new().rules;
+    barrier::guard(&mut physical);
+    let mut builder = SessionStateBuilder::new()
+        .with_config(config(engine))
+        .with_runtime_env(engine.runtime.clone())
+        .with_default_features()
+        .with_physical_optimizer_rules(physical)
+        .with_query_planner(Arc::new(FederationPlanner))
+        .with_type_planner(Arc::new(PostgresTypes::default()))
+        .with_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));
+    builder.scalar_functions().get_or_insert_default().extend(functions);
+    builder.aggregate_functions().get_or_insert_default().extend(aggregates);
+    builder.build()
+}
+
+/// A state for one statement: the catalogs of its snapshot, the settings as they are now.
+pub(crate) fn for_statement(base: &SessionState, env: &Arc<PlanEnv>) -> SessionState {
+    let mut state = base.clone();
+    state.register_catalog_list(env.catalogs());
+    apply(&mut state, &env.settings);
+    state.mark_start_execution();
+    state
+}
+
+fn apply(state: &mut SessionState, settings: &Settings) {
+    let zone = settings.get("timezone").unwrap_or("UTC");
+    // DataFusion spells an offset as `+02:00`, and so do we; UTC by its name prints as Postgres's.
+    state.config_mut().options_mut().execution.time_zone = Some(zone.to_string());
+}

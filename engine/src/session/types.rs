@@ -1,0 +1,57 @@
+//! SQL type names as Arrow types, Postgres's way.
+//!
+//! DataFusion reads `TIMESTAMP` as nanoseconds, which end in 2262 and are truncated when they meet a column of microseconds; `NUMERIC` as
+//! numeric(38,10); and does not know `uuid` or `jsonb`.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::error::Result as DfResult;
+use datafusion::logical_expr::planner::TypePlanner;
+use sqlparser::ast::{self, ExactNumberInfo, TimezoneInfo};
+
+use crate::pgtype::{self, PG_TYPES, PgType};
+
+/// The type planner.
+#[derive(Debug, Default)]
+pub(crate) struct PostgresTypes {}
+
+impl TypePlanner for PostgresTypes {
+    fn plan_type_field(&self, sql_type: &ast::DataType) -> DfResult<Option<FieldRef>> {
+        Ok(pg_type(sql_type).map(|(pg, arrow)| Arc::new(pgtype::field("", arrow, true, pg))))
+    }
+}
+
+/// The Postgres type a SQL type name means, and its Arrow type, where DataFusion's own reading is not right.
+pub(crate) fn pg_type(t: &ast::DataType) -> Option<(PgType, DataType)> {
+    use ast::DataType as T;
+    let plain = |pg: PgType| Some((pg, pg.to_arrow()));
+    match t {
+        T::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) | T::Datetime(_) => plain(pgtype::TIMESTAMP),
+        T::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(pgtype::TIMESTAMPTZ),
+        T::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            Some((pgtype::TIME, DataType::Time64(TimeUnit::Microsecond)))
+        }
+        T::Numeric(ExactNumberInfo::None) | T::Decimal(ExactNumberInfo::None) | T::Dec(ExactNumberInfo::None) => plain(pgtype::NUMERIC),
+        T::Uuid => plain(pgtype::UUID),
+        T::JSON => plain(pgtype::JSON),
+        T::JSONB => plain(pgtype::JSONB),
+        T::Bytea => plain(pgtype::BYTEA),
+        T::Custom(name, modifiers) if modifiers.is_empty() => {
+            let last = name.0.last()?.as_ident()?;
+            let lower = last.value.to_lowercase();
+            if name.0.len() > 2 || (name.0.len() == 2 && !name.0.first()?.as_ident()?.value.eq_ignore_ascii_case("pg_catalog")) {
+                return None;
+            }
+            let found = PG_TYPES.iter().find(|t| t.name == lower).copied()?;
+            plain(found)
+        }
+        T::Array(ast::ArrayElemTypeDef::SquareBracket(inner, _) | ast::ArrayElemTypeDef::AngleBracket(inner)) => {
+            let (element, arrow) = pg_type(inner)?;
+            let array = element.array()?;
+            let item = Field::new("item", arrow, true).with_metadata([(pgtype::PG_TYPE.to_string(), element.name.to_string())].into());
+            Some((array, DataType::List(Arc::new(item))))
+        }
+        _ => None,
+    }
+}
