@@ -6,6 +6,7 @@
 use std::fmt;
 
 use arrow::error::ArrowError;
+use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
 /// A five-character SQLSTATE.
@@ -93,6 +94,8 @@ states! {
     CANNOT_COERCE = "42846";
     /// A column is not in GROUP BY.
     GROUPING_ERROR = "42803";
+    /// A column of that name exists, or is named twice.
+    DUPLICATE_COLUMN = "42701";
     /// An unknown column.
     UNDEFINED_COLUMN = "42703";
     /// An unknown function.
@@ -266,11 +269,70 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::ResourcesExhausted(m) => SqlError::new(SqlState::OUT_OF_MEMORY, m.clone()),
             DataFusionError::NotImplemented(m) => SqlError::unsupported(m.clone()),
             DataFusionError::SQL(m, _) => SqlError::syntax(m.to_string()),
-            DataFusionError::SchemaError(m, _) => SqlError::new(SqlState::UNDEFINED_COLUMN, m.to_string()),
-            DataFusionError::Plan(m) => SqlError::new(SqlState::SYNTAX_ERROR, m.clone()),
+            DataFusionError::SchemaError(m, _) => from_schema(m),
+            DataFusionError::Plan(m) => from_plan(m),
+            DataFusionError::Execution(m) => from_execution(m),
             other => SqlError::internal(other.strip_backtrace()),
         }
     }
+}
+
+/// Column names.
+fn from_schema(e: &SchemaError) -> SqlError {
+    match e {
+        SchemaError::AmbiguousReference { field } => {
+            SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
+        }
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let e = SqlError::new(SqlState::UNDEFINED_COLUMN, format!("column \"{}\" does not exist", field.flat_name()));
+            let near = crate::federation::near(&field.name, valid_fields.iter().map(|c| c.name.as_str()));
+            match near.first() {
+                Some(n) => e.hint(format!("Perhaps you meant to reference the column \"{n}\".")),
+                None => e,
+            }
+        }
+    }
+}
+
+/// DataFusion's planning errors have no codes: they are told apart by the words of 55.2. A message that is not known stays 42601.
+fn from_plan(message: &str) -> SqlError {
+    let m = message.lines().next().unwrap_or_default();
+    if let Some(name) = m.strip_prefix("Invalid function '").and_then(|m| m.split('\'').next()) {
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"))
+            .hint("No function matches the given name and argument types.");
+    }
+    let has = |words: &[&str]| words.iter().any(|w| message.contains(w));
+    let state = if m.starts_with("table '") && m.ends_with("not found") {
+        SqlState::UNDEFINED_TABLE
+    } else if has(&["must appear in the GROUP BY", "must be in GROUP BY", "GROUP BY clause or must be part of an aggregate"]) {
+        SqlState::GROUPING_ERROR
+    } else if has(&["No function matches", "Failed to coerce arguments", "Function '", "failed to match any signature", "expects"]) {
+        SqlState::UNDEFINED_FUNCTION
+    } else if has(&["Cannot infer common argument type", "Cannot coerce arithmetic", "cannot be converted", "Cannot cast", "coerc"]) {
+        SqlState::DATATYPE_MISMATCH
+    } else if has(&["unique expression names"]) {
+        SqlState::DUPLICATE_COLUMN
+    } else {
+        SqlState::SYNTAX_ERROR
+    };
+    SqlError::new(state, message)
+}
+
+fn from_execution(message: &str) -> SqlError {
+    let lower = message.to_ascii_lowercase();
+    let state = if lower.contains("divide by zero") || lower.contains("division by zero") {
+        SqlState::DIVISION_BY_ZERO
+    } else if lower.contains("overflow") || lower.contains("out of range") {
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("parse") || lower.contains("cannot cast string") {
+        SqlState::INVALID_TEXT_REPRESENTATION
+    } else {
+        SqlState::DATA_EXCEPTION
+    };
+    SqlError::new(state, message)
 }
 
 /// Arithmetic in Arrow's kernels, in Postgres's words.
@@ -283,6 +345,8 @@ fn from_arrow(e: &ArrowError) -> SqlError {
             Some(e) => e.clone(),
             None => SqlError::internal(inner.to_string()),
         },
+        ArrowError::ParseError(m) => SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, m.clone()),
+        ArrowError::InvalidArgumentError(m) | ArrowError::ComputeError(m) => from_execution(m),
         other => SqlError::internal(other.to_string()),
     }
 }

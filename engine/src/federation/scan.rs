@@ -92,6 +92,10 @@ impl RemoteScanExec {
     pub fn stats(&self) -> Option<Arc<RemoteStats>> {
         self.ran.lock().clone()
     }
+    /// All decisions, those about dynamic filters too.
+    pub fn notes(&self) -> Vec<Note> {
+        self.query.report.notes.clone()
+    }
     /// The remote text: what was sent, or what would be.
     pub fn text(&self) -> String {
         if let Some(t) = self.stats().and_then(|s| s.text()) {

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, 
 use super::class::{AggregateCall, Class, Dialect, Judgement, SortSpec, Typed};
 use super::ir::{Aggregate, AggregateFunction, Op, RemoteType, Scalar, SortKey};
 use super::literal;
+use crate::functions::Arithmetic;
 
 /// Values an IN list may have to be sent: more would make a text that takes longer to parse than the rows take to read.
 pub const IN_LIST_MAX: usize = 20_000;
@@ -171,14 +172,14 @@ impl<'a> Converter<'a> {
             Expr::Cast(Cast { expr: e, .. }) => self.call(expr, Op::Cast, &[e], depth),
             Expr::Case(c) => self.case(expr, c, depth),
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
-                let op = match func.name() {
-                    "coalesce" => Op::Coalesce,
-                    "nullif" => Op::NullIf,
-                    crate::federation::arithmetic::ADD => Op::Plus,
-                    crate::federation::arithmetic::SUBTRACT => Op::Minus,
-                    crate::federation::arithmetic::MULTIPLY => Op::Multiply,
-                    crate::federation::arithmetic::NEGATE => Op::Negate,
-                    name => Op::Function(name.to_string()),
+                let op = match (Arithmetic::by_name(func.name()), func.name()) {
+                    (Some(Arithmetic::Add), _) => Op::Plus,
+                    (Some(Arithmetic::Subtract), _) => Op::Minus,
+                    (Some(Arithmetic::Multiply), _) => Op::Multiply,
+                    (Some(Arithmetic::Negate), _) => Op::Negate,
+                    (None, "coalesce") => Op::Coalesce,
+                    (None, "nullif") => Op::NullIf,
+                    (None, name) => Op::Function(name.to_string()),
                 };
                 self.call(expr, op, &args.iter().collect::<Vec<_>>(), depth)
             }

@@ -235,9 +235,8 @@ fn prune(
 
 fn absorb_aggregate(a: &Aggregate) -> DfResult<Option<LogicalPlan>> {
     let Some(node) = RemoteNode::of(&a.input) else {
-        return Ok(annotate_input(&a.input, Part::Aggregate, &aggregate_text(a))?.map(|input| {
-            LogicalPlan::Aggregate(Aggregate { input: Arc::new(input), ..a.clone() })
-        }));
+        let input = annotate_input(&a.input, Part::Aggregate, &aggregate_text(a))?;
+        return input.map(|input| reaggregate(a, input)).transpose();
     };
     let reason = if pushing(node) {
         match aggregate(node, &a.group_expr, &a.aggr_expr, &a.schema) {
@@ -256,7 +255,12 @@ fn absorb_aggregate(a: &Aggregate) -> DfResult<Option<LogicalPlan>> {
     if let Some(reason) = reason {
         input = input.map(|p| annotate(p, |r| r.add(Part::Aggregate, aggregate_text(a), Class::No, reason.clone())));
     }
-    Ok(input.map(|input| LogicalPlan::Aggregate(Aggregate { input: Arc::new(input), ..a.clone() })))
+    input.map(|input| reaggregate(a, input)).transpose()
+}
+
+fn reaggregate(a: &Aggregate, input: LogicalPlan) -> DfResult<LogicalPlan> {
+    let (groups, aggregates) = (a.group_expr.clone(), a.aggr_expr.clone());
+    Ok(LogicalPlan::Aggregate(Aggregate::try_new_with_schema(Arc::new(input), groups, aggregates, a.schema.clone())?))
 }
 
 fn aggregate_text(a: &Aggregate) -> String {

@@ -1,26 +1,44 @@
 //! A session: settings, planning, running one statement.
+//!
+//! [`Session::prepare`] resolves names and types, [`Session::execute`] binds values, plans and starts; both work on one snapshot of the catalog.
+//! The rows come as a stream that ends by itself on cancel and on `statement_timeout`.
 
-pub mod names;
+pub mod explain;
+mod names;
 pub mod params;
+pub mod registry;
+mod run;
+mod settings;
+pub(crate) mod state;
+mod types;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::SchemaRef;
-use datafusion::common::ScalarValue;
-use datafusion::execution::SendableRecordBatchStream;
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use parking_lot::RwLock;
+use sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
+pub use settings::{SETTINGS, SettingKind, SettingSpec, Settings};
+
+use crate::catalog::View;
 use crate::engine::Engine;
 use crate::error::{Result, SqlError};
-use crate::pgtype::PgType;
+use crate::federation::catalogs::PlanEnv;
+use crate::pgtype::{self, PgType};
+use crate::session::registry::QueryRecord;
 use crate::source::QueryScope;
 use crate::sql::{Statement, StatementKind};
+use run::{Deadline, Ending, QueryStream};
 
 /// Who is connected, from where.
 #[derive(Debug, Clone)]
@@ -38,7 +56,6 @@ pub struct SessionInfo {
 }
 
 /// One session.
-#[derive(Debug)]
 pub struct Session {
     /// The engine.
     pub engine: Arc<Engine>,
@@ -46,23 +63,12 @@ pub struct Session {
     pub info: SessionInfo,
     /// SET values; shared with functions like `set_config`.
     pub settings: Arc<RwLock<Settings>>,
+    base: OnceLock<Arc<SessionState>>,
 }
 
-/// SET values of a session, by lower-case name. Names with a dot that nobody knows are kept (as Postgres does); others are 42704.
-#[derive(Debug, Clone, Default)]
-pub struct Settings {
-    values: BTreeMap<String, String>,
-}
-
-impl Settings {
-    /// A value.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
-    }
-    /// Sets a value.
-    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        self.values.insert(name.to_ascii_lowercase(), value.to_string());
-        Ok(())
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("info", &self.info).finish_non_exhaustive()
     }
 }
 
@@ -75,7 +81,15 @@ pub struct Prepared {
     pub params: Vec<PgType>,
     /// The result's columns; `None` where it returns no rows.
     pub schema: Option<SchemaRef>,
-    plan: Option<Arc<LogicalPlan>>,
+    plan: Option<Arc<Planned>>,
+}
+
+/// A plan and what it was made against.
+#[derive(Debug)]
+struct Planned {
+    plan: LogicalPlan,
+    env: Arc<PlanEnv>,
+    settings: Settings,
 }
 
 /// A statement that runs.
@@ -90,35 +104,263 @@ pub struct Execution {
     pub scope: Arc<QueryScope>,
 }
 
+impl Execution {
+    /// A statement that is done and returns these rows.
+    pub fn rows(schema: SchemaRef, batches: Vec<RecordBatch>, tag: impl Into<String>, scope: Arc<QueryScope>) -> Result<Execution> {
+        let stream = MemoryStream::try_new(batches, schema.clone(), None)?;
+        Ok(Execution { schema: Some(schema), stream: Some(Box::pin(stream)), tag: tag.into(), scope })
+    }
+    /// A statement that is done and returns no rows.
+    pub fn done(tag: impl Into<String>, scope: Arc<QueryScope>) -> Execution {
+        Execution { schema: None, stream: None, tag: tag.into(), scope }
+    }
+}
+
+impl fmt::Debug for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Execution").field("tag", &self.tag).field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
 impl Session {
     /// A new session with default settings.
     pub fn new(engine: Arc<Engine>, info: SessionInfo) -> Session {
-        Session { engine, info, settings: Arc::default() }
+        let mut settings = Settings::default();
+        settings.force("application_name", &info.application_name);
+        settings.force("session_authorization", &info.user);
+        Session { engine, info, settings: Arc::new(RwLock::new(settings)), base: OnceLock::new() }
     }
+
     /// Plans a statement and tells its parameters and columns. `params`: types that the client declared.
+    ///
+    /// # Errors
+    /// Syntax and names (42xxx), a connector that is paused (55000) or was not reached (08001), types that do not fit, 57014 on timeout.
     pub async fn prepare(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
-        let _ = params;
-        let plan = match &statement.kind {
-            StatementKind::Query(q) => {
-                let ctx = self.context();
-                let s = datafusion::sql::parser::Statement::Statement(q.clone());
-                Some(Arc::new(ctx.state().statement_to_plan(s).await?))
+        let plain = |schema| Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, plan: None };
+        match &statement.kind {
+            StatementKind::Query(query) => {
+                let deadline = self.deadline();
+                deadline.run(&CancellationToken::new(), self.prepare_query(statement, query, params)).await
             }
-            _ => return Err(SqlError::unsupported(format!("not supported yet: {}", statement.text))),
-        };
-        let schema = plan.as_ref().map(|p| Arc::new(p.schema().as_arrow().clone()));
-        Ok(Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, plan })
+            StatementKind::Explain { options, statement: inner } => {
+                let mut prepared = Box::pin(self.prepare(inner, params)).await?;
+                prepared.statement = Arc::new(statement.clone());
+                prepared.schema = Some(explain::schema(options));
+                Ok(prepared)
+            }
+            StatementKind::Show(name) => Ok(plain(Some(self.show_schema(name.as_deref())?))),
+            StatementKind::Ddl(ddl) => Ok(plain(crate::sql::ddl::schema(ddl))),
+            StatementKind::Refused(e) => Err(e.as_ref().clone()),
+            StatementKind::Set { .. } | StatementKind::Reset(_) | StatementKind::Session(_) => Ok(plain(None)),
+        }
     }
-    /// Runs a prepared statement.
+
+    /// Runs a prepared statement. Cancelling `cancel`, dropping the stream, or `statement_timeout` ends it, at the sources too.
+    ///
+    /// # Errors
+    /// As [`Session::prepare`], and what the source says.
     pub async fn execute(&self, prepared: &Prepared, params: Vec<ScalarValue>, cancel: CancellationToken) -> Result<Execution> {
-        let _ = params;
-        let scope = QueryScope::new(self.engine.next_query_id(), cancel);
-        let Some(plan) = &prepared.plan else { return Err(SqlError::internal("nothing to run")) };
-        let stream = self.context().execute_logical_plan(plan.as_ref().clone()).await?.execute_stream().await?;
-        Ok(Execution { schema: prepared.schema.clone(), stream: Some(stream), tag: "SELECT".into(), scope })
+        let id = self.engine.next_query_id();
+        // A child: our own timeout must not cancel what else the caller hangs on its token.
+        let scope = QueryScope::new(id, cancel.child_token());
+        match &prepared.statement.kind {
+            StatementKind::Query(_) | StatementKind::Explain { .. } => self.execute_query(prepared, params, scope).await,
+            StatementKind::Set { assignments, .. } => {
+                let mut settings = self.settings.write();
+                let mut changed = settings.clone();
+                for (name, value) in assignments {
+                    match value {
+                        Some(v) => changed.set(name, v)?,
+                        None => changed.reset(name)?,
+                    }
+                }
+                *settings = changed;
+                Ok(Execution::done("SET", scope))
+            }
+            StatementKind::Reset(name) => {
+                match name {
+                    Some(n) => self.settings.write().reset(n)?,
+                    None => self.settings.write().reset_all(),
+                }
+                Ok(Execution::done("RESET", scope))
+            }
+            StatementKind::Show(name) => self.show(name.as_deref(), scope),
+            StatementKind::Ddl(ddl) => {
+                let deadline = self.deadline();
+                let cancel = scope.cancel.clone();
+                deadline.run(&cancel, crate::sql::ddl::execute(self, ddl, scope)).await
+            }
+            StatementKind::Refused(e) => Err(e.as_ref().clone()),
+            StatementKind::Session(_) => Err(SqlError::internal("a session statement reached the engine")),
+        }
     }
-    fn context(&self) -> SessionContext {
-        SessionContext::new_with_config_rt(SessionConfig::new(), self.engine.runtime.clone())
+
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.read().duration("statement_timeout"))
+    }
+
+    fn env(&self) -> Arc<PlanEnv> {
+        let base = self.base.get_or_init(|| Arc::new(state::build(&self.engine, &self.info, &self.settings)));
+        PlanEnv::new(self.engine.clone(), self.info.clone(), self.settings.read().clone(), base.clone())
+    }
+
+    async fn prepare_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
+        let env = self.env();
+        let plan = plan_statement(&env, query.clone()).await?;
+        let params = params::infer(&plan, declared)?;
+        let plan = if params.is_empty() { plan } else { params::annotate(plan, &params)? };
+        // Analyzed here already: types are those of the final plan (sum of bigint is numeric), and it is done once for many executions.
+        let state = env.state();
+        let plan = state
+            .analyzer()
+            .execute_and_check(plan, state.config_options(), |_, _| {})
+            .map_err(|e| env.explain(e))?;
+        let schema = names::shown(plan.schema().as_arrow());
+        let settings = env.settings.clone();
+        Ok(Prepared {
+            statement: Arc::new(statement.clone()),
+            params,
+            schema: Some(schema),
+            plan: Some(Arc::new(Planned { plan, env, settings })),
+        })
+    }
+
+    /// The plan, made again where the catalog or a setting has changed since.
+    async fn fresh(&self, prepared: &Prepared) -> Result<Arc<Planned>> {
+        let Some(planned) = &prepared.plan else { return Err(SqlError::internal("nothing to run")) };
+        if planned.env.snapshot.version == self.engine.catalog.snapshot().version && planned.settings == *self.settings.read() {
+            return Ok(planned.clone());
+        }
+        let (statement, query) = match &prepared.statement.kind {
+            StatementKind::Query(q) => (prepared.statement.as_ref(), q),
+            StatementKind::Explain { statement, .. } => match &statement.kind {
+                StatementKind::Query(q) => (statement.as_ref(), q),
+                _ => return Err(SqlError::unsupported("EXPLAIN of this statement")),
+            },
+            _ => return Err(SqlError::internal("nothing to plan")),
+        };
+        let declared: Vec<Option<PgType>> = prepared.params.iter().copied().map(Some).collect();
+        let again = self.prepare_query(statement, query, &declared).await?;
+        let explains = matches!(prepared.statement.kind, StatementKind::Explain { .. });
+        if let (false, Some(old), Some(new)) = (explains, &prepared.schema, &again.schema)
+            && !same_columns(old, new)
+        {
+            return Err(SqlError::unsupported("cached plan must not change result type")
+                .hint("The catalog changed since the statement was prepared: prepare it again."));
+        }
+        again.plan.ok_or_else(|| SqlError::internal("nothing to run"))
+    }
+
+    async fn execute_query(&self, prepared: &Prepared, params: Vec<ScalarValue>, scope: Arc<QueryScope>) -> Result<Execution> {
+        let deadline = self.deadline();
+        let application = self.settings.read().get("application_name").unwrap_or_default().to_string();
+        let text = crate::sql::redacted(&prepared.statement);
+        let record = QueryRecord::new(scope.query_id, &self.info, &application, &text);
+        let ending = Ending::new(self.engine.clone(), record.clone(), scope.cancel.clone());
+        let work = async {
+            let planned = self.fresh(prepared).await?;
+            let running = Running { state: self.running_state(&planned.env, &scope, &record), scope: scope.clone(), record: record.clone() };
+            let physical = running.physical(&planned, params).await?;
+            if let StatementKind::Explain { options, .. } = &prepared.statement.kind {
+                let (schema, rows) = explain::explain(&running, physical, options).await?;
+                let stream = MemoryStream::try_new(vec![rows], schema.clone(), None)?;
+                return Ok((schema, Box::pin(stream) as SendableRecordBatchStream, "EXPLAIN"));
+            }
+            let schema = prepared.schema.clone().unwrap_or_else(|| names::shown(&physical.schema()));
+            Ok((schema, running.stream(physical)?, "SELECT"))
+        };
+        match deadline.run(&scope.cancel, work).await {
+            Ok((schema, stream, tag)) => {
+                let stream = QueryStream::new(stream, schema.clone(), ending, deadline);
+                Ok(Execution { schema: Some(schema), stream: Some(Box::pin(stream)), tag: tag.into(), scope })
+            }
+            Err(e) => {
+                ending.failed(&e);
+                Err(e)
+            }
+        }
+    }
+
+    fn running_state(&self, env: &Arc<PlanEnv>, scope: &Arc<QueryScope>, record: &Arc<QueryRecord>) -> SessionState {
+        let mut state = env.state();
+        state.config_mut().set_extension(scope.clone());
+        state.config_mut().set_extension(record.clone());
+        state
+    }
+
+    fn show_schema(&self, name: Option<&str>) -> Result<SchemaRef> {
+        let text = |n: &str| pgtype::field(n, DataType::Utf8, true, pgtype::TEXT);
+        Ok(Arc::new(match name {
+            None => Schema::new(vec![text("name"), text("setting"), text("description")]),
+            Some(n) => {
+                self.settings.read().show(n)?;
+                Schema::new(vec![text(Settings::spec(n).map_or(n, |s| s.name))])
+            }
+        }))
+    }
+
+    fn show(&self, name: Option<&str>, scope: Arc<QueryScope>) -> Result<Execution> {
+        let schema = self.show_schema(name)?;
+        let settings = self.settings.read();
+        let columns: Vec<StringArray> = match name {
+            Some(n) => vec![StringArray::from(vec![settings.show(n)?])],
+            None => {
+                let all = settings.all();
+                vec![
+                    StringArray::from_iter_values(all.iter().map(|(n, ..)| n)),
+                    StringArray::from_iter_values(all.iter().map(|(_, v, _)| v)),
+                    StringArray::from_iter_values(all.iter().map(|(.., d)| d)),
+                ]
+            }
+        };
+        let columns = columns.into_iter().map(|c| Arc::new(c) as _).collect();
+        let batch = RecordBatch::try_new(schema.clone(), columns).map_err(datafusion::error::DataFusionError::from)?;
+        Execution::rows(schema, vec![batch], "SHOW", scope)
+    }
+}
+
+/// What a running query plans and runs with.
+pub(crate) struct Running {
+    pub(crate) state: SessionState,
+    pub(crate) scope: Arc<QueryScope>,
+    pub(crate) record: Arc<QueryRecord>,
+}
+
+impl Running {
+    async fn physical(&self, planned: &Planned, params: Vec<ScalarValue>) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = match params.is_empty() {
+            true => planned.plan.clone(),
+            false => planned.plan.clone().with_param_values(ParamValues::List(params.into_iter().map(Into::into).collect()))?,
+        };
+        Ok(self.state.create_physical_plan(&plan).await?)
+    }
+    pub(crate) fn stream(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
+        Ok(execute_stream(plan, self.state.task_ctx())?)
+    }
+}
+
+fn same_columns(a: &Schema, b: &Schema) -> bool {
+    a.fields().len() == b.fields().len()
+        && a.fields().iter().zip(b.fields()).all(|(a, b)| a.name() == b.name() && PgType::of(a) == PgType::of(b))
+}
+
+/// A parsed query as an unoptimized plan.
+pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::Statement) -> Result<LogicalPlan> {
+    for schema in env.engine.system_schemas() {
+        schema.rewrite(&mut statement)?;
+    }
+    names::assign(&mut statement);
+    let state = env.state();
+    let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
+    state.statement_to_plan(statement).await.map_err(|e| env.explain(e))
+}
+
+/// A view's plan.
+pub(crate) async fn plan_view(env: &Arc<PlanEnv>, view: &View) -> Result<LogicalPlan> {
+    let statement = crate::sql::parse(&view.definition)?;
+    match statement.into_iter().next().map(|s| s.kind) {
+        Some(StatementKind::Query(q)) => Box::pin(plan_statement(env, *q)).await,
+        _ => Err(SqlError::internal(format!("view \"{}.{}\" is not a query", view.schema, view.name))),
     }
 }
 

@@ -1,25 +1,35 @@
-//! Output column names as Postgres gives them: `count`, `lower`, `int4`, `case`, `?column?`.
+//! Names of output columns as Postgres gives them: `count`, `?column?`, the name of a function or of a cast's operand.
 //!
-//! DataFusion names an unaliased column by its whole expression (`count(*)`, `Int64(1) + Int64(1)`), and refuses two of one name. So unaliased
-//! items of a SELECT list get an alias before planning, by the rules of Postgres's `FigureColname` (parse_target.c). A name that would meet
-//! another of the same list carries a hidden mark behind it, which [`shown`] takes off for the client.
+//! On the syntax tree, in every SELECT: an unnamed expression gets Postgres's name as its alias (so that an outer query can use it). DataFusion wants
+//! the names of one SELECT to differ where Postgres does not: a repeated one gets a suffix behind [`MARK`], which is cut off when rows go out.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use sqlparser::ast::{self, Expr, Ident, Query, SelectItem, SetExpr, Statement, VisitMut, VisitorMut};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use sqlparser::ast::{self, Expr, Ident, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut};
 
-/// Between the shown name and what makes it unique; no client can type a name with it by accident.
+/// Before the number that keeps a repeated name apart: a character no client can send.
 const MARK: char = '\u{1}';
 
-/// The name that a client sees.
-pub fn shown(name: &str) -> &str {
-    name.split(MARK).next().unwrap_or(name)
+/// Names the output of every SELECT in a statement.
+pub(crate) fn assign(statement: &mut ast::Statement) {
+    let _ = statement.visit(&mut Namer);
 }
 
-/// Names every unaliased item of every SELECT list in a statement.
-pub fn name_columns(statement: &mut Statement) {
-    let _ = statement.visit(&mut Namer);
+/// The schema as the client sees it.
+pub(crate) fn shown(schema: &Schema) -> SchemaRef {
+    let fields: Vec<Field> = schema
+        .fields()
+        .iter()
+        .map(|f| {
+            let name = f.name().split_once(MARK).map_or(f.name().as_str(), |(name, _)| name);
+            // Nullable always: clients do not see it, and a batch is checked against it.
+            f.as_ref().clone().with_name(name).with_nullable(true)
+        })
+        .collect();
+    Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
 struct Namer;
@@ -27,7 +37,7 @@ struct Namer;
 impl VisitorMut for Namer {
     type Break = ();
 
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         name_body(&mut query.body);
         ControlFlow::Continue(())
     }
@@ -35,208 +45,158 @@ impl VisitorMut for Namer {
 
 fn name_body(body: &mut SetExpr) {
     match body {
-        SetExpr::Select(select) => name_items(&mut select.projection),
+        SetExpr::Select(s) => name_select(s),
         SetExpr::SetOperation { left, right, .. } => {
             name_body(left);
             name_body(right);
         }
-        // Inner queries were visited themselves.
+        // A nested query is visited by itself.
         _ => {}
     }
 }
 
-fn name_items(items: &mut [SelectItem]) {
-    let has_wildcard = items.iter().any(|i| matches!(i, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
-    let mut taken: HashSet<String> = items.iter().filter_map(given_name).collect();
-    let mut seen_columns: HashSet<String> = HashSet::new();
-    for (position, item) in items.iter_mut().enumerate() {
-        let SelectItem::UnnamedExpr(expr) = item else { continue };
-        if let Some(column) = column_reference(expr) {
-            // `SELECT id, id` is legal in Postgres; DataFusion wants different names.
-            if seen_columns.insert(column.clone()) {
-                continue;
+fn name_select(select: &mut Select) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(e) => {
+                let plain = match e {
+                    Expr::Identifier(i) => Some(normalized(i)),
+                    Expr::CompoundIdentifier(parts) => parts.last().map(normalized),
+                    _ => None,
+                };
+                // A plain column keeps its qualifier (`a.id, b.id` are two columns for DataFusion too) unless the same one comes twice.
+                let key = if plain.is_some() { e.to_string() } else { column_name(e).unwrap_or_else(|| "?column?".into()) };
+                let count = bump(&mut seen, &key);
+                match plain {
+                    Some(_) if count == 0 => {}
+                    Some(name) => alias(item, &name, count),
+                    None => alias(item, &key, count),
+                }
             }
-            let name = column_name(expr).unwrap_or(column);
-            *item = aliased(expr, format!("{name}{MARK}{position}"));
-            continue;
+            SelectItem::ExprWithAlias { alias, .. } => {
+                let name = normalized(alias);
+                let count = bump(&mut seen, &name);
+                if count > 0 {
+                    *alias = Ident::with_quote('"', format!("{name}{MARK}{count}"));
+                }
+            }
+            _ => {}
         }
-        let name = column_name(expr).unwrap_or_else(|| "?column?".to_string());
-        // Next to a wildcard any name may meet a column of the table.
-        let unique = !has_wildcard && taken.insert(name.clone());
-        *item = aliased(expr, if unique { name } else { format!("{name}{MARK}{position}") });
     }
 }
 
-fn aliased(expr: &Expr, name: String) -> SelectItem {
-    SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) }
+fn bump(seen: &mut HashMap<String, usize>, name: &str) -> usize {
+    let n = seen.entry(name.to_string()).or_default();
+    *n += 1;
+    *n - 1
 }
 
-fn given_name(item: &SelectItem) -> Option<String> {
-    match item {
-        SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
-        SelectItem::UnnamedExpr(e) => column_reference(e).and_then(|_| column_name(e)),
-        _ => None,
+fn alias(item: &mut SelectItem, name: &str, count: usize) {
+    let name = if count == 0 { name.to_string() } else { format!("{name}{MARK}{count}") };
+    if let SelectItem::UnnamedExpr(e) = item {
+        *item = SelectItem::ExprWithAlias { expr: e.clone(), alias: Ident::with_quote('"', name) };
     }
 }
 
-fn folded(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+fn normalized(i: &Ident) -> String {
+    if i.quote_style.is_some() { i.value.clone() } else { i.value.to_lowercase() }
 }
 
-/// The full text of a plain column reference.
-fn column_reference(e: &Expr) -> Option<String> {
-    match e {
-        Expr::Identifier(i) => Some(folded(i)),
-        Expr::CompoundIdentifier(parts) => Some(parts.iter().map(folded).collect::<Vec<_>>().join(".")),
-        Expr::Nested(inner) => column_reference(inner),
-        _ => None,
-    }
-}
-
-/// `FigureColname`: `None` is `?column?`.
+/// FigureColname of Postgres's parse_target.c.
 fn column_name(e: &Expr) -> Option<String> {
-    figure(e).map(|(name, _)| name)
-}
-
-/// A name and its strength: 2 from a column or function, 1 from a type or CASE.
-fn figure(e: &Expr) -> Option<(String, u8)> {
-    let strong = |s: &str| Some((s.to_string(), 2));
     match e {
-        Expr::Identifier(i) => Some((folded(i), 2)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(|i| (folded(i), 2)),
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figure(inner),
-        Expr::CompoundFieldAccess { root, access_chain } => access_chain
-            .iter()
-            .rev()
-            .find_map(|a| match a {
-                ast::AccessExpr::Dot(field) => figure(field),
-                ast::AccessExpr::Subscript(_) => None,
-            })
-            .or_else(|| figure(root)),
-        Expr::Function(f) => f.name.0.last().and_then(|p| p.as_ident()).map(|i| (folded(i), 2)),
-        Expr::Cast { expr, data_type, .. } => match figure(expr) {
-            Some((name, 2)) => Some((name, 2)),
-            _ => Some((type_name(data_type), 1)),
-        },
-        Expr::TypedString(t) => Some((type_name(&t.data_type), 1)),
-        Expr::Interval(_) => Some(("interval".into(), 1)),
-        Expr::Case { else_result, .. } => match else_result.as_deref().and_then(figure) {
-            Some((name, 2)) => Some((name, 2)),
-            _ => Some(("case".into(), 1)),
-        },
-        Expr::Exists { .. } => strong("exists"),
+        Expr::Identifier(i) => Some(normalized(i)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(normalized),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => column_name(inner),
+        Expr::Function(f) => f.name.0.last().and_then(|p| p.as_ident()).map(normalized),
+        Expr::Cast { expr, data_type, .. } => column_name(expr).or_else(|| Some(type_name(data_type))),
+        Expr::TypedString(t) => Some(type_name(&t.data_type)),
+        Expr::Interval(_) => Some("interval".into()),
+        Expr::Case { else_result, .. } => else_result.as_ref().and_then(|e| column_name(e)).or_else(|| Some("case".into())),
+        Expr::Exists { .. } => Some("exists".into()),
+        Expr::Array(_) => Some("array".into()),
+        Expr::Extract { .. } => Some("extract".into()),
+        Expr::Substring { .. } => Some("substring".into()),
+        Expr::Position { .. } => Some("position".into()),
+        Expr::Trim { trim_where, .. } => Some(
+            match trim_where {
+                Some(ast::TrimWhereField::Leading) => "ltrim",
+                Some(ast::TrimWhereField::Trailing) => "rtrim",
+                _ => "btrim",
+            }
+            .into(),
+        ),
+        Expr::Overlay { .. } => Some("overlay".into()),
+        Expr::Ceil { .. } => Some("ceil".into()),
+        Expr::Floor { .. } => Some("floor".into()),
+        Expr::AtTimeZone { .. } => Some("timezone".into()),
+        Expr::Value(v) if matches!(v.value, ast::Value::Boolean(_)) => Some("bool".into()),
         Expr::Subquery(q) => match q.body.as_ref() {
             SetExpr::Select(s) => match s.projection.first() {
-                Some(SelectItem::ExprWithAlias { alias, .. }) => Some((shown(&folded(alias)).to_string(), 2)),
-                Some(SelectItem::UnnamedExpr(e)) => figure(e),
+                Some(SelectItem::ExprWithAlias { alias, .. }) => Some(normalized(alias)),
+                Some(SelectItem::UnnamedExpr(e)) => column_name(e),
                 _ => None,
             },
             _ => None,
         },
-        Expr::Array(_) => strong("array"),
-        Expr::Tuple(_) => strong("row"),
-        Expr::Extract { .. } => strong("extract"),
-        Expr::Ceil { .. } => strong("ceil"),
-        Expr::Floor { .. } => strong("floor"),
-        Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
-        Expr::Overlay { .. } => strong("overlay"),
-        Expr::AtTimeZone { .. } => strong("timezone"),
-        Expr::Trim { trim_where, .. } => strong(match trim_where {
-            Some(ast::TrimWhereField::Leading) => "ltrim",
-            Some(ast::TrimWhereField::Trailing) => "rtrim",
-            _ => "btrim",
-        }),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|a| match a {
+                ast::AccessExpr::Dot(Expr::Identifier(i)) => Some(normalized(i)),
+                _ => None,
+            });
+            field.or_else(|| column_name(root))
+        }
         _ => None,
     }
 }
 
-/// `pg_type.typname` of a type as written.
 fn type_name(t: &ast::DataType) -> String {
-    let text = t.to_string().to_ascii_lowercase();
-    let bare = text.split('(').next().unwrap_or(&text).trim().to_string();
-    let zoned = text.contains("with time zone") || text.ends_with("tz");
-    match bare.as_str() {
-        "int" | "integer" => "int4".into(),
-        "bigint" => "int8".into(),
-        "smallint" => "int2".into(),
-        "boolean" => "bool".into(),
-        "real" => "float4".into(),
-        "double precision" | "double" | "float" => "float8".into(),
-        "decimal" | "dec" => "numeric".into(),
-        "character varying" | "char varying" => "varchar".into(),
-        "char" | "character" => "bpchar".into(),
-        "timestamp" | "timestamp with time zone" | "timestamp without time zone" if zoned => "timestamptz".into(),
-        "timestamp without time zone" => "timestamp".into(),
-        "time" | "time with time zone" if zoned => "timetz".into(),
-        "time without time zone" => "time".into(),
-        other => other.rsplit('.').next().unwrap_or(other).trim_matches('"').to_string(),
+    use ast::DataType as T;
+    match t {
+        T::Int(_) | T::Integer(_) | T::Int4(_) => "int4".into(),
+        T::BigInt(_) | T::Int8(_) => "int8".into(),
+        T::SmallInt(_) | T::Int2(_) => "int2".into(),
+        T::Text => "text".into(),
+        T::Varchar(_) | T::CharacterVarying(_) | T::CharVarying(_) => "varchar".into(),
+        T::Char(_) | T::Character(_) => "bpchar".into(),
+        T::Boolean | T::Bool => "bool".into(),
+        T::Real | T::Float4 => "float4".into(),
+        T::Double(_) | T::DoublePrecision | T::Float8 | T::Float(_) => "float8".into(),
+        T::Numeric(_) | T::Decimal(_) | T::Dec(_) => "numeric".into(),
+        T::Date => "date".into(),
+        other => match super::types::pg_type(other) {
+            Some((pg, _)) => pg.name.to_string(),
+            None => other.to_string().to_lowercase(),
+        },
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
-    use sqlparser::dialect::PostgreSqlDialect;
-    use sqlparser::parser::Parser;
 
-    fn names(sql: &str) -> Vec<String> {
-        let mut s = Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap().remove(0);
-        name_columns(&mut s);
-        let Statement::Query(q) = s else { return vec![] };
-        fn first(body: &SetExpr) -> Vec<String> {
-            match body {
-                SetExpr::Select(s) => s
-                    .projection
-                    .iter()
-                    .map(|i| match i {
-                        SelectItem::ExprWithAlias { alias, .. } => shown(&alias.value).to_string(),
-                        SelectItem::UnnamedExpr(e) => column_name(e).unwrap(),
-                        other => other.to_string(),
-                    })
-                    .collect(),
-                SetExpr::SetOperation { left, .. } => first(left),
-                _ => vec![],
-            }
-        }
-        first(&q.body)
+    fn named(sql: &str) -> String {
+        let mut s = sqlparser::parser::Parser::parse_sql(&sqlparser::dialect::PostgreSqlDialect {}, sql).unwrap().remove(0);
+        assign(&mut s);
+        s.to_string().replace(MARK, "~")
     }
 
-    /// Each expectation is what `psql` on PostgreSQL 15 shows as the heading.
     #[test]
     fn names_are_those_of_postgres() {
-        for (sql, expected) in [
-            ("select 1, 1+1, 'x', null, true", "?column? ?column? ?column? ?column? ?column?"),
-            ("select count(*), count(*), sum(x), max(a.b) from a", "count count sum max"),
-            ("select a, t.b, \"C d\", id as x from t", "a b C d x"),
-            ("select x::int, 1::int, '1'::text, '2020-01-01'::timestamptz, cast(1 as numeric(10,2))", "x int4 text timestamptz numeric"),
-            ("select case when a then 1 else 2 end, case when a then 1 else b end", "case b"),
-            ("select coalesce(a, 1), nullif(a, 1), greatest(1, 2)", "coalesce nullif greatest"),
-            ("select extract(year from d), substring(a from 1 for 2), trim(a), position('a' in b)", "extract substring btrim position"),
-            ("select exists(select 1), (select max(id) from t), array[1,2]", "exists max array"),
-            ("select date '2020-01-01', interval '1 day', current_date", "date interval current_date"),
-            ("select *, upper(a) from t", "* upper"),
-            ("select id, id from t", "id id"),
-            ("select -x, not a, a is null, a = 1, a || b from t", "?column? ?column? ?column? ?column? ?column?"),
-            ("select lower(a) from t union all select b from t", "lower"),
-            ("select pg_catalog.version(), \"Sum\"(1)", "version Sum"),
+        for (sql, want) in [
+            ("SELECT count(*), count(a) FROM t", "SELECT count(*) AS \"count\", count(a) AS \"count~1\" FROM t"),
+            ("SELECT 1, a + 1, -a FROM t", "SELECT 1 AS \"?column?\", a + 1 AS \"?column?~1\", -a AS \"?column?~2\" FROM t"),
+            ("SELECT id, t.id, u.id FROM t, u", "SELECT id, t.id, u.id FROM t, u"),
+            ("SELECT id, id FROM t", "SELECT id, id AS \"id~1\" FROM t"),
+            ("SELECT x::text, '1'::int, true FROM t", "SELECT x::TEXT AS \"x\", '1'::INT AS \"int4\", true AS \"bool\" FROM t"),
+            ("SELECT 1 AS x, 2 AS X FROM t", "SELECT 1 AS x, 2 AS \"x~1\" FROM t"),
+            ("SELECT count FROM (SELECT count(*) FROM t) s", "SELECT count FROM (SELECT count(*) AS \"count\" FROM t) s"),
+            ("SELECT (SELECT max(a) FROM t)", "SELECT (SELECT max(a) AS \"max\" FROM t) AS \"max\""),
+            ("SELECT CASE WHEN a THEN 1 END FROM t", "SELECT CASE WHEN a THEN 1 END AS \"case\" FROM t"),
         ] {
-            assert_eq!(names(sql).join(" "), expected, "{sql}");
+            assert_eq!(named(sql), want);
         }
-    }
-
-    #[test]
-    fn inner_queries_are_named_too() {
-        let mut s = Parser::parse_sql(&PostgreSqlDialect {}, "select count from (select count(*) from t) s").unwrap().remove(0);
-        name_columns(&mut s);
-        assert!(s.to_string().contains("count(*) AS \"count\""), "{s}");
-    }
-
-    #[test]
-    fn equal_names_stay_apart_inside_and_equal_outside() {
-        let mut s = Parser::parse_sql(&PostgreSqlDialect {}, "select 1, 2").unwrap().remove(0);
-        name_columns(&mut s);
-        assert_eq!(s.to_string(), "SELECT 1 AS \"?column?\", 2 AS \"?column?\u{1}1\"");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
@@ -120,7 +120,8 @@ impl Stream for QueryStream {
             Poll::Ready(Some(Ok(batch))) => {
                 me.ending.record.add_rows(batch.num_rows());
                 // The plan's own names become the statement's: `count(*)` is `count`.
-                match batch.with_schema(me.schema.clone()) {
+                let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+                match RecordBatch::try_new_with_options(me.schema.clone(), batch.columns().to_vec(), &options) {
                     Ok(b) => Poll::Ready(Some(Ok(b))),
                     Err(e) => me.fail(SqlError::from(DataFusionError::from(e))),
                 }

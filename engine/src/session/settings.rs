@@ -60,8 +60,8 @@ pub const SETTINGS: &[SettingSpec] = &[
     spec("default_transaction_isolation", "read committed", OneOf(ISOLATION), "Isolation of new transactions."),
     spec("default_transaction_read_only", "on", Bool, "Fjord reads; it does not write to sources."),
     spec("extra_float_digits", "1", Integer(-15, 3), "Digits of floats; from 1 up the shortest exact form."),
-    spec("fjord.dynamic_filters", "on", Bool, "Send the keys of a join's build side to the source of the other side."),
     spec("fjord.dynamic_filter_wait", "200", Milliseconds, "How long a remote query waits for a join's keys before it is sent without them."),
+    spec("fjord.dynamic_filters", "on", Bool, "Send the keys of a join's build side to the source of the other side."),
     spec("fjord.pushdown", "on", Bool, "Push work into sources. Off: rows are pulled and all work is local."),
     spec("idle_in_transaction_session_timeout", "0", Milliseconds, "Ends a session that idles in a transaction."),
     spec("idle_session_timeout", "0", Milliseconds, "Ends an idle session."),
@@ -94,7 +94,7 @@ pub const SETTINGS: &[SettingSpec] = &[
 ];
 
 /// SET values of a session, by lower-case name. Names with a dot that nobody knows are kept (as Postgres does); others are 42704.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     values: BTreeMap<String, String>,
 }
@@ -146,9 +146,10 @@ impl Settings {
             }
         }
     }
-    /// Everything back to the default, as RESET ALL does: not what the connection itself is.
+    /// Everything back to the default, as RESET ALL does: not what the connection itself is, nor what the client
+    /// called itself at startup.
     pub fn reset_all(&mut self) {
-        self.values.retain(|k, _| Settings::spec(k).is_some_and(|s| s.kind == ReadOnly));
+        self.values.retain(|k, _| k == "application_name" || Settings::spec(k).is_some_and(|s| s.kind == ReadOnly));
     }
     /// All settings: name, value, description; for SHOW ALL.
     pub fn all(&self) -> Vec<(String, String, String)> {

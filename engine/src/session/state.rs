@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use datafusion::execution::{SessionState, SessionStateBuilder};
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
+
+use parking_lot::RwLock;
 
 use super::types::PostgresTypes;
 use super::{SessionInfo, Settings};
 use crate::engine::Engine;
 use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
-use crate::federation::{arithmetic, barrier};
+use crate::federation::barrier;
+use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
 
 /// Partitions of a plan: the sources bound most queries, and each partition costs memory.
@@ -41,24 +43,23 @@ fn config(engine: &Engine) -> SessionConfig {
 }
 
 /// The state of a session; a statement works on a clone of it.
-pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo) -> SessionState {
-    let mut functions = arithmetic::functions();
-    let mut aggregates = vec![];
+pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwLock<Settings>>) -> SessionState {
+    let mut scalars = functions::internal_functions();
+    let mut aggregates = vec![functions::pg_sum()];
     for schema in engine.system_schemas() {
-        functions.extend(schema.functions(engine, info));
+        scalars.extend(schema.functions(engine, info));
+        scalars.extend(schema.session_functions(engine, info, settings));
         aggregates.extend(schema.aggregates());
     }
-    let mut physical = PhysicalOptimizer::new().rules;
-    barrier::guard(&mut physical);
     let mut builder = SessionStateBuilder::new()
         .with_config(config(engine))
         .with_runtime_env(engine.runtime.clone())
         .with_default_features()
-        .with_physical_optimizer_rules(physical)
+        .with_physical_optimizer_rules(barrier::physical_rules())
         .with_query_planner(Arc::new(FederationPlanner))
         .with_type_planner(Arc::new(PostgresTypes::default()))
-        .with_analyzer_rule(Arc::new(arithmetic::CheckedArithmetic));
-    builder.scalar_functions().get_or_insert_default().extend(functions);
+        .with_analyzer_rules(functions::analyzer().rules);
+    builder.scalar_functions().get_or_insert_default().extend(scalars);
     builder.aggregate_functions().get_or_insert_default().extend(aggregates);
     builder.build()
 }

@@ -8,14 +8,15 @@ mod remote_queries;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, Session, TableProvider};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::error::Result as DfResult;
+use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -43,6 +44,16 @@ pub fn tables() -> Vec<Arc<dyn SystemTable>> {
 /// The schema as one session sees it.
 pub fn schema(engine: &Arc<Engine>, session: &SessionInfo) -> Arc<dyn SchemaProvider> {
     Arc::new(SysSchema { engine: engine.clone(), session: session.clone() })
+}
+
+/// A batch of a table's own schema.
+fn batch(table: &dyn SystemTable, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    Ok(RecordBatch::try_new(table.schema(), columns).map_err(DataFusionError::from)?)
+}
+
+/// Microseconds since 1970.
+fn micros(t: SystemTime) -> i64 {
+    t.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
 
 #[derive(Debug)]

@@ -1,6 +1,10 @@
 //! The statements about what Fjord remembers: secrets, connectors, views, comments.
 
+mod execute;
+
 use std::fmt;
+
+pub use execute::{execute, schema};
 
 use crate::source::Secret;
 
