@@ -87,7 +87,14 @@ impl Engine {
         let runtime = crate::session::runtime(config.memory_limit)?;
         let database = config.database.clone();
         let catalog = Catalog::open(config, types).await?;
-        Ok(Arc::new(Engine { catalog, runtime, database, queries: QueryRegistry::default(), system: RwLock::default(), next_query: AtomicU64::new(1) }))
+        Ok(Arc::new(Engine {
+            catalog,
+            runtime,
+            database,
+            queries: QueryRegistry::default(),
+            system: RwLock::default(),
+            next_query: AtomicU64::new(1),
+        }))
     }
     /// Adds a system schema; before the first session.
     pub fn add_system_schema(&self, schema: Arc<dyn SystemSchema>) {

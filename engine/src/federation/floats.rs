@@ -10,9 +10,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 /// Adds the twin of every zero in the IN lists of a plan. Repeating it changes nothing.
 pub fn expand_zeros(plan: LogicalPlan) -> DfResult<LogicalPlan> {
-    Ok(plan.transform_up_with_subqueries(|p| {
-        p.map_expressions(|e| e.transform_up(expand))
-    })?.data)
+    Ok(plan.transform_up_with_subqueries(|p| p.map_expressions(|e| e.transform_up(expand)))?.data)
 }
 
 fn expand(e: Expr) -> DfResult<Transformed<Expr>> {

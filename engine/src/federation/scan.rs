@@ -67,14 +67,10 @@ impl RemoteScanExec {
             true => EquivalenceProperties::new(schema.clone()),
             false => EquivalenceProperties::new_with_orderings(schema.clone(), [ordering.collect::<Vec<_>>()]),
         };
-        let properties = PlanProperties::new(
-            equivalence,
-            Partitioning::UnknownPartitioning(1),
-            EmissionType::Incremental,
-            Boundedness::Bounded,
-        )
-        // The reader awaits a socket and so yields by itself.
-        .with_scheduling_type(SchedulingType::Cooperative);
+        let properties =
+            PlanProperties::new(equivalence, Partitioning::UnknownPartitioning(1), EmissionType::Incremental, Boundedness::Bounded)
+                // The reader awaits a socket and so yields by itself.
+                .with_scheduling_type(SchedulingType::Cooperative);
         Ok(RemoteScanExec {
             query,
             schema,
@@ -153,10 +149,7 @@ impl ExecutionPlan for RemoteScanExec {
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![]
     }
-    fn apply_expressions(
-        &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
+    fn apply_expressions(&self, _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>) -> DfResult<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
     fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {

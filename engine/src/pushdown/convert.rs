@@ -220,7 +220,12 @@ impl<'a> Converter<'a> {
         match exact_value(j, inner) {
             Ok(t) => {
                 let ty = RemoteType::boolean(t.ty.nullable);
-                Judgement { class, expr: Some(Typed { scalar: Scalar::call(Op::Not, vec![t.scalar], ty.clone()), ty }), filter_only: false, reason }
+                Judgement {
+                    class,
+                    expr: Some(Typed { scalar: Scalar::call(Op::Not, vec![t.scalar], ty.clone()), ty }),
+                    filter_only: false,
+                    reason,
+                }
             }
             Err(reason) => Judgement::no(format!("under NOT: {reason}")),
         }

@@ -197,11 +197,7 @@ fn has_subquery(e: &Expr) -> DfResult<bool> {
     e.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_))))
 }
 
-fn prune(
-    plan: &LogicalPlan,
-    needed: &mut std::collections::HashSet<Column>,
-    above: &[Expr],
-) -> DfResult<Option<LogicalPlan>> {
+fn prune(plan: &LogicalPlan, needed: &mut std::collections::HashSet<Column>, above: &[Expr]) -> DfResult<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::Filter(f) => {
             if has_subquery(&f.predicate)? {
@@ -225,7 +221,13 @@ fn prune(
             }
             let columns: Vec<usize> =
                 (0..node.schema.fields().len()).filter(|i| needed.contains(&Column::from(node.schema.qualified_field(*i)))).collect();
-            let fields = columns.iter().map(|i| { let (q, f) = node.schema.qualified_field(*i); (q.cloned(), f.clone()) }).collect();
+            let fields = columns
+                .iter()
+                .map(|i| {
+                    let (q, f) = node.schema.qualified_field(*i);
+                    (q.cloned(), f.clone())
+                })
+                .collect();
             let schema = Arc::new(datafusion::common::DFSchema::new_with_metadata(fields, node.schema.metadata().clone())?);
             query.pick(&columns);
             Ok(Some(RemoteNode { query: Arc::new(query), schema }.into_plan()))
@@ -332,8 +334,7 @@ fn absorb_distinct(input: &Arc<LogicalPlan>, schema: &DFSchemaRef) -> Option<Log
     if !pushing(node) {
         return None;
     }
-    let groups: Vec<Expr> =
-        (0..node.schema.fields().len()).map(|i| Expr::Column(Column::from(node.schema.qualified_field(i)))).collect();
+    let groups: Vec<Expr> = (0..node.schema.fields().len()).map(|i| Expr::Column(Column::from(node.schema.qualified_field(i)))).collect();
     let query = aggregate(node, &groups, &[], schema).ok()?;
     Some(RemoteNode { query: Arc::new(query), schema: schema.clone() }.into_plan())
 }
@@ -343,7 +344,9 @@ fn absorb_distinct(input: &Arc<LogicalPlan>, schema: &DFSchemaRef) -> Option<Log
 fn absorb_sort(s: &Sort) -> DfResult<Option<LogicalPlan>> {
     let text = || format!("ORDER BY {}", s.expr.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
     let Some(node) = RemoteNode::of(&s.input) else {
-        return Ok(annotate_input(&s.input, Part::Sort, &text())?.map(|input| LogicalPlan::Sort(Sort { input: Arc::new(input), ..s.clone() })));
+        return Ok(
+            annotate_input(&s.input, Part::Sort, &text())?.map(|input| LogicalPlan::Sort(Sort { input: Arc::new(input), ..s.clone() }))
+        );
     };
     if !pushing(node) {
         return Ok(None);
@@ -405,7 +408,9 @@ fn absorb_limit(l: &Limit) -> DfResult<Option<LogicalPlan>> {
         return Ok(Some(LogicalPlan::Sort(Sort { input: Arc::new(input), ..s.clone() })));
     }
     let Some(node) = RemoteNode::of(&l.input) else {
-        return Ok(annotate_input(&l.input, Part::Limit, &text)?.map(|input| LogicalPlan::Limit(Limit { input: Arc::new(input), ..l.clone() })));
+        return Ok(
+            annotate_input(&l.input, Part::Limit, &text)?.map(|input| LogicalPlan::Limit(Limit { input: Arc::new(input), ..l.clone() }))
+        );
     };
     // `LIMIT 0` is answered without asking anybody.
     if !pushing(node) || fetch == Some(0) {

@@ -87,10 +87,7 @@ impl RemoteQuery {
 
     /// The declared order after columns moved: a prefix of it is an order too, the rest after a lost column is not.
     fn moved_order(&self, keep: &[usize]) -> Vec<(usize, bool, bool)> {
-        self.order
-            .iter()
-            .map_while(|(c, desc, first)| keep.iter().position(|k| k == c).map(|p| (p, *desc, *first)))
-            .collect()
+        self.order.iter().map_while(|(c, desc, first)| keep.iter().position(|k| k == c).map(|p| (p, *desc, *first))).collect()
     }
 
     fn narrowest(&self) -> usize {

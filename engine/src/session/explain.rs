@@ -40,11 +40,7 @@ pub fn schema(options: &ExplainOptions) -> SchemaRef {
 }
 
 /// Explains a physical plan; runs it first where ANALYZE is said.
-pub(crate) async fn explain(
-    running: &Running,
-    plan: Arc<dyn ExecutionPlan>,
-    options: &ExplainOptions,
-) -> Result<(SchemaRef, RecordBatch)> {
+pub(crate) async fn explain(running: &Running, plan: Arc<dyn ExecutionPlan>, options: &ExplainOptions) -> Result<(SchemaRef, RecordBatch)> {
     let mut rows = None;
     if options.analyze {
         let mut stream = running.stream(plan.clone())?;

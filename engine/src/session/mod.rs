@@ -211,10 +211,7 @@ impl Session {
         let plan = if params.is_empty() { plan } else { params::annotate(plan, &params)? };
         // Analyzed here already: types are those of the final plan (sum of bigint is numeric), and it is done once for many executions.
         let state = env.state();
-        let plan = state
-            .analyzer()
-            .execute_and_check(plan, state.config_options(), |_, _| {})
-            .map_err(|e| env.explain(e))?;
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(|e| env.explain(e))?;
         let schema = names::shown(plan.schema().as_arrow());
         let settings = env.settings.clone();
         Ok(Prepared {
@@ -259,7 +256,8 @@ impl Session {
         let ending = Ending::new(self.engine.clone(), record.clone(), scope.cancel.clone());
         let work = async {
             let planned = self.fresh(prepared).await?;
-            let running = Running { state: self.running_state(&planned.env, &scope, &record), scope: scope.clone(), record: record.clone() };
+            let running =
+                Running { state: self.running_state(&planned.env, &scope, &record), scope: scope.clone(), record: record.clone() };
             let physical = running.physical(&planned, params).await?;
             if let StatementKind::Explain { options, .. } = &prepared.statement.kind {
                 let (schema, rows) = explain::explain(&running, physical, options).await?;

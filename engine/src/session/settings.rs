@@ -48,7 +48,8 @@ const fn spec(name: &'static str, default: &'static str, kind: SettingKind, doc:
 use SettingKind::{Bool, Integer, Milliseconds, OneOf, ReadOnly, Text, TimeZone};
 
 const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
-const LEVELS: &[&str] = &["debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "notice", "info", "warning", "error", "fatal", "panic"];
+const LEVELS: &[&str] =
+    &["debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "notice", "info", "warning", "error", "fatal", "panic"];
 
 /// Every setting that Fjord knows, sorted by lower-case name.
 pub const SETTINGS: &[SettingSpec] = &[
@@ -60,7 +61,12 @@ pub const SETTINGS: &[SettingSpec] = &[
     spec("default_transaction_isolation", "read committed", OneOf(ISOLATION), "Isolation of new transactions."),
     spec("default_transaction_read_only", "on", Bool, "Fjord reads; it does not write to sources."),
     spec("extra_float_digits", "1", Integer(-15, 3), "Digits of floats; from 1 up the shortest exact form."),
-    spec("fjord.dynamic_filter_wait", "200", Milliseconds, "How long a remote query waits for a join's keys before it is sent without them."),
+    spec(
+        "fjord.dynamic_filter_wait",
+        "200",
+        Milliseconds,
+        "How long a remote query waits for a join's keys before it is sent without them.",
+    ),
     spec("fjord.dynamic_filters", "on", Bool, "Send the keys of a join's build side to the source of the other side."),
     spec("fjord.pushdown", "on", Bool, "Push work into sources. Off: rows are pulled and all work is local."),
     spec("idle_in_transaction_session_timeout", "0", Milliseconds, "Ends a session that idles in a transaction."),

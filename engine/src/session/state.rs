@@ -10,8 +10,8 @@ use parking_lot::RwLock;
 use super::types::PostgresTypes;
 use super::{SessionInfo, Settings};
 use crate::engine::Engine;
-use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
 use crate::federation::barrier;
+use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
 use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
 

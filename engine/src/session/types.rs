@@ -29,9 +29,7 @@ pub(crate) fn pg_type(t: &ast::DataType) -> Option<(PgType, DataType)> {
     match t {
         T::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) | T::Datetime(_) => plain(pgtype::TIMESTAMP),
         T::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(pgtype::TIMESTAMPTZ),
-        T::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            Some((pgtype::TIME, DataType::Time64(TimeUnit::Microsecond)))
-        }
+        T::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Some((pgtype::TIME, DataType::Time64(TimeUnit::Microsecond))),
         T::Numeric(ExactNumberInfo::None) | T::Decimal(ExactNumberInfo::None) | T::Dec(ExactNumberInfo::None) => plain(pgtype::NUMERIC),
         T::Uuid => plain(pgtype::UUID),
         T::JSON => plain(pgtype::JSON),

@@ -57,9 +57,8 @@ impl SystemTable for PushdownSummary {
         let number = |f: &dyn Fn(&RemoteRecord) -> u64| -> ArrayRef {
             Arc::new(Int64Array::from_iter_values(all.iter().map(|(.., r)| i64::try_from(f(r)).unwrap_or(i64::MAX))))
         };
-        let text = |f: &dyn Fn(&RemoteRecord) -> Option<String>| -> ArrayRef {
-            Arc::new(all.iter().map(|(.., r)| f(r)).collect::<StringArray>())
-        };
+        let text =
+            |f: &dyn Fn(&RemoteRecord) -> Option<String>| -> ArrayRef { Arc::new(all.iter().map(|(.., r)| f(r)).collect::<StringArray>()) };
         let filters = |classes: &'static [Class]| text(&move |r| list(&r.report.of(Part::Filter, classes)));
         let part = |part: Part| text(&move |r| list(&r.report.notes.iter().filter(|n| n.part == part).collect::<Vec<_>>()));
         let ms = |f: &dyn Fn(&RemoteRecord) -> Option<std::time::Duration>| -> ArrayRef {
