@@ -66,6 +66,8 @@ states! {
     NO_ACTIVE_SQL_TRANSACTION = "25P01";
     /// Commands are ignored until the end of the transaction block.
     IN_FAILED_SQL_TRANSACTION = "25P02";
+    /// The session idled in a transaction for too long.
+    IDLE_IN_TRANSACTION_SESSION_TIMEOUT = "25P03";
     /// An unknown prepared statement.
     INVALID_SQL_STATEMENT_NAME = "26000";
     /// An unknown role or a role that may not connect.
@@ -144,6 +146,8 @@ states! {
     QUERY_CANCELED = "57014";
     /// The server shuts down.
     ADMIN_SHUTDOWN = "57P01";
+    /// The session idled for too long.
+    IDLE_SESSION_TIMEOUT = "57P05";
     /// The server is not ready.
     CANNOT_CONNECT_NOW = "57P03";
     /// The store could not be read or written.

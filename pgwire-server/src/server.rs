@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use fjord_engine::{Engine, Result, SqlError, SqlState};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,8 @@ use crate::tls::Tls;
 
 /// Connections that have not shown a startup packet yet, beyond the sessions' own limit. More wait in the kernel's queue.
 const PENDING_MAX: usize = 200;
+/// Connections that the kernel keeps until we accept them.
+const BACKLOG: u32 = 1024;
 /// How long running statements may go on after a stop was asked for.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
@@ -44,8 +46,8 @@ impl Server {
         Arc::new(Server { engine, sessions, auth, tls, insecure, stopping: CancellationToken::new(), tasks: TaskTracker::new() })
     }
 
-    /// Binds an address. Any but loopback needs passwords and TLS, unless `insecure` was said.
-    pub async fn bind(&self, address: SocketAddr) -> Result<TcpListener> {
+    /// Any address but loopback needs passwords and TLS, unless `insecure` was said.
+    pub fn check_address(&self, address: SocketAddr) -> Result<()> {
         if !address.ip().to_canonical().is_loopback() && !self.insecure && (self.auth.is_trust() || self.tls.is_none()) {
             let missing = match (self.auth.is_trust(), self.tls.is_none()) {
                 (true, true) => "no users and no TLS certificate are",
@@ -55,7 +57,21 @@ impl Server {
             return Err(SqlError::new(SqlState::CONFIG_FILE_ERROR, format!("refusing to listen on {address}: {missing} configured"))
                 .hint("Give [users] and [tls] in fjord.toml, listen on 127.0.0.1, or say --insecure."));
         }
-        TcpListener::bind(address).await.map_err(|e| {
+        Ok(())
+    }
+
+    /// Listens on an address that [`Server::check_address`] allows.
+    pub fn bind(&self, address: SocketAddr) -> Result<TcpListener> {
+        self.check_address(address)?;
+        let listen = || {
+            let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+            socket.set_reuseaddr(true)?;
+            // Inherited by accepted sockets: a client whose machine vanished is noticed in the end.
+            socket.set_keepalive(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        };
+        listen().map_err(|e: std::io::Error| {
             SqlError::new(SqlState::IO_ERROR, format!("cannot listen on {address}: {e}")).hint("Choose another address with --listen.")
         })
     }

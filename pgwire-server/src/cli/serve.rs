@@ -20,11 +20,12 @@ pub async fn run(args: ServeArgs) -> Outcome {
     let mut term = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut int = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let server = open::server(&args.store, &config, args.insecure).await?;
-    let listener = server.bind(address).await?;
+    server.check_address(address)?;
     if let Some(text) = open::init_sql(&args.store, &config)? {
         // Before the first client: what it makes is there from the first query on. Its results are of no interest, its errors end the start.
         sql::run_text(&server, &text, &mut print::Quiet).await?;
     }
+    let listener = server.bind(address)?;
     let local = listener.local_addr().map_err(no_signals)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

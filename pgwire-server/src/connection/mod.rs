@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use fjord_engine::pgtype::PgType;
 use fjord_engine::session::{Session, Settings};
-use fjord_engine::source::Notice;
+use fjord_engine::source::{Notice, Severity};
 use fjord_engine::sql::{SessionStatement, Statement, StatementKind};
 use fjord_engine::{Result, SqlError, SqlState};
 use futures::FutureExt;
@@ -97,10 +97,12 @@ impl<S: Socket> Connection<S> {
             if self.io.flush().await.is_err() {
                 return;
             }
+            let idle = report::idle_timeout(&self.session.settings.read(), self.tx.in_block());
             let frame = tokio::select! {
                 biased;
                 () = stop.cancelled() => Err(ReadError::Broken(CancelReason::Shutdown.error())),
                 frame = self.io.frame() => frame,
+                e = report::idled(idle) => Err(ReadError::Broken(e)),
             };
             match frame {
                 Ok(frame) => {
@@ -329,7 +331,8 @@ impl<S: Socket> Connection<S> {
     }
 
     fn notices(&mut self, notices: Vec<Notice>) {
-        for n in notices {
+        let least = report::least_severity(&self.session.settings.read());
+        for n in notices.into_iter().filter(|n| least.is_some_and(|least| n.severity == Severity::Warning || least == Severity::Notice)) {
             backend::notice(&mut self.io.out, &n);
         }
     }

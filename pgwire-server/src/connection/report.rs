@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use fjord_engine::session::Settings;
+use fjord_engine::source::Severity;
 use fjord_engine::sql::{Statement, StatementKind};
-use fjord_engine::{Result, SqlState};
+use fjord_engine::{Result, SqlError, SqlState};
 
 use super::Connection;
 use super::io::Socket;
@@ -103,9 +104,39 @@ impl<S: Socket> Connection<S> {
     }
 }
 
+/// How long the client may say nothing, and whether in a transaction block.
+pub(super) fn idle_timeout(settings: &Settings, in_block: bool) -> Option<(Duration, bool)> {
+    let name = if in_block { "idle_in_transaction_session_timeout" } else { "idle_session_timeout" };
+    Some((milliseconds(settings.get(name)?)?, in_block))
+}
+
+/// Resolves when the client has said nothing for too long.
+pub(super) async fn idled(limit: Option<(Duration, bool)>) -> SqlError {
+    let Some((limit, in_block)) = limit else { return std::future::pending().await };
+    tokio::time::sleep(limit).await;
+    if in_block {
+        SqlError::new(SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT, "terminating connection due to idle-in-transaction timeout")
+    } else {
+        SqlError::new(SqlState::IDLE_SESSION_TIMEOUT, "terminating connection due to idle-session timeout")
+    }
+}
+
+/// The least severe notice that the client wants (`client_min_messages`); `None`: none at all.
+pub(super) fn least_severity(settings: &Settings) -> Option<Severity> {
+    match settings.get("client_min_messages").unwrap_or("notice") {
+        "error" | "fatal" | "panic" => None,
+        "warning" => Some(Severity::Warning),
+        _ => Some(Severity::Notice),
+    }
+}
+
 /// statement_timeout: milliseconds, or a number with a unit; 0 and absent are none.
 pub(super) fn statement_timeout(settings: &Settings) -> Option<Duration> {
-    let text = settings.get("statement_timeout")?.trim();
+    milliseconds(settings.get("statement_timeout")?)
+}
+
+fn milliseconds(text: &str) -> Option<Duration> {
+    let text = text.trim();
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..split].parse().ok()?;
     let millis = match text[split..].trim() {
