@@ -14,6 +14,7 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt32Type,
 };
+use fjord_engine::pgtype::{self, PgType};
 use fjord_engine::pushdown::{Family, RemoteType};
 use fjord_engine::{SqlError, SqlState};
 
@@ -21,6 +22,8 @@ use super::copy::{Fields, Malformed};
 use super::numeric::{Numeric, Unfit, power_of_ten};
 use super::{addresses, numeric};
 
+/// Types that are not built in have OIDs from here (src/include/access/transam.h).
+const FIRST_USER_OID: u32 = 16_384;
 /// Days from 1970-01-01 to 2000-01-01, where Postgres counts from.
 const EPOCH_DAYS: i32 = 10_957;
 /// The same in microseconds.
@@ -67,6 +70,8 @@ pub(crate) struct Column {
     /// For errors.
     pub name: String,
     decoder: Decoder,
+    /// The source's type is one of its own (an enum, citext), or an array of one: its OID is any.
+    user_type: bool,
 }
 
 /// Texts side by side; UTF-8 is checked once per batch, over all of them.
@@ -125,7 +130,17 @@ impl Column {
     pub(crate) fn new(name: &str, ty: &RemoteType, arrow: &DataType) -> Result<Column, SqlError> {
         let decoder = Decoder::new(ty, arrow)
             .ok_or_else(|| SqlError::internal(format!("column \"{name}\": {} of the source cannot be read as {arrow}", ty.name)))?;
-        Ok(Column { name: name.to_string(), decoder })
+        let user = |f: &Family| matches!(f, Family::Enum(_) | Family::Citext);
+        let user_type = match &ty.family {
+            Family::Array(e) => user(&e.family),
+            f => user(f),
+        };
+        Ok(Column { name: name.to_string(), decoder, user_type })
+    }
+
+    /// Whether values of this Postgres type are what the decoder reads.
+    pub(crate) fn takes(&self, oid: u32) -> bool {
+        self.decoder.takes(oid, self.user_type)
     }
 
     /// Appends one value.
@@ -194,6 +209,38 @@ impl Decoder {
                 nulls: 0,
             }))),
             _ => None,
+        }
+    }
+
+    fn takes(&self, oid: u32, user_type: bool) -> bool {
+        use pgtype as p;
+        let one_of = |types: &[PgType]| types.iter().any(|t| t.oid == oid);
+        match self {
+            Decoder::Bool(_) => one_of(&[p::BOOL]),
+            Decoder::Int16(_) | Decoder::Int32(_) | Decoder::Int64(_) => one_of(&[p::INT2, p::INT4, p::INT8]),
+            Decoder::UInt32(_) => one_of(&[p::OID]),
+            Decoder::Float32(_) => one_of(&[p::FLOAT4]),
+            Decoder::Float64(_) => one_of(&[p::FLOAT4, p::FLOAT8]),
+            Decoder::Decimal128(..) | Decoder::Decimal256(..) => one_of(&[p::NUMERIC]),
+            Decoder::Date(_) => one_of(&[p::DATE]),
+            Decoder::Time(_) => one_of(&[p::TIME]),
+            Decoder::Timestamp(_, None) => one_of(&[p::TIMESTAMP]),
+            Decoder::Timestamp(_, Some(_)) => one_of(&[p::TIMESTAMPTZ]),
+            Decoder::Interval(_) => one_of(&[p::INTERVAL]),
+            Decoder::Bytes(_) => one_of(&[p::BYTEA]),
+            Decoder::Text(_, form) => match form {
+                TextForm::Plain => (user_type && oid >= FIRST_USER_OID) || one_of(&[p::TEXT, p::VARCHAR, p::NAME, p::JSON]),
+                TextForm::Bpchar => one_of(&[p::BPCHAR, p::TEXT]),
+                TextForm::Jsonb => one_of(&[p::JSONB, p::TEXT]),
+                TextForm::Uuid => one_of(&[p::UUID, p::TEXT]),
+                TextForm::Inet | TextForm::Cidr => one_of(&[p::INET, p::CIDR, p::TEXT]),
+                TextForm::Mac => one_of(&[p::MACADDR, p::MACADDR8, p::TEXT]),
+                TextForm::Numeric => one_of(&[p::NUMERIC]),
+            },
+            Decoder::List(l) => {
+                let element = PgType::by_oid(oid).and_then(PgType::element);
+                element.map_or(user_type && oid >= FIRST_USER_OID, |e| l.element.takes(e.oid, user_type))
+            }
         }
     }
 

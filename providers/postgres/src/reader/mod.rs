@@ -24,6 +24,7 @@ use datafusion::common::runtime::SpawnedTask;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use fjord_engine::pgtype::PgType;
 use fjord_engine::pushdown::RemoteType;
 use fjord_engine::source::{QueryScope, RemoteStats};
 use fjord_engine::{Result, SqlError, SqlState};
@@ -221,17 +222,24 @@ async fn copy_out(
     if job.untrusted {
         connection.client()?.batch_execute("BEGIN READ ONLY").await?;
     }
-    // The newline keeps a comment at the end of a user's text from swallowing the parenthesis.
-    let stream = connection.client()?.copy_out(&format!("COPY ({}\n) TO STDOUT (FORMAT binary)", job.text)).await;
-    let stream = match stream {
-        Ok(s) => s,
-        // The server refused the query, but the connection is well.
-        Err(e) if !is_broken(&e) && !job.untrusted => {
-            connection.release();
+    // The newline keeps a comment at the end of a user's text from swallowing the parenthesis. The text is described in the same round trip: bytes
+    // do not tell a double from a bigint, so a column whose type was changed at the source would be read as nonsense.
+    let client = connection.client()?;
+    let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", job.text);
+    let (described, stream) = tokio::join!(client.prepare(&job.text), client.copy_out(&copy));
+    let (described, stream) = match (described, stream) {
+        (Ok(d), Ok(s)) => (d, s),
+        (Err(e), Err(_)) | (Ok(_), Err(e)) => {
+            // The server refused the query, but the connection is well.
+            if !is_broken(&e) && !job.untrusted {
+                connection.release();
+            }
             return Err(Failure::Driver(e));
         }
-        Err(e) => return Err(Failure::Driver(e)),
+        (Err(e), Ok(_)) => return Err(Failure::Driver(e)),
     };
+    batches.check_types(described.columns().iter().map(|c| c.type_().oid()))?;
+    drop(described);
     let mut stream = Box::pin(stream);
     loop {
         let chunk = match stream.next().now_or_never() {
@@ -325,6 +333,25 @@ impl<'a> Batches<'a> {
         let row_width = columns.iter().map(Column::fixed_width).sum();
         let framing = Framing::new(columns.len());
         Ok(Batches { origin, job, framing, columns, row_width, rows: 0, wire_bytes: 0, memory, ready: vec![] })
+    }
+
+    /// The source says what it is about to send: is it what the decoders were made for?
+    fn check_types(&self, oids: impl ExactSizeIterator<Item = u32>) -> Result<()> {
+        let changed = |what: String| {
+            self.origin
+                .error(SqlState::FDW_INCONSISTENT_DESCRIPTOR, what)
+                .hint("The source's schema has changed: REFRESH SCHEMA of the connector.")
+        };
+        if oids.len() != self.columns.len() {
+            return Err(changed(format!("{} columns were asked for, the source sends {}", self.columns.len(), oids.len())));
+        }
+        for (column, oid) in self.columns.iter().zip(oids) {
+            if !column.takes(oid) {
+                let now = PgType::by_oid(oid).map_or_else(|| format!("type {oid}"), |t| t.sql_name.to_string());
+                return Err(changed(format!("column \"{}\" is {now} at the source now", column.name)));
+            }
+        }
+        Ok(())
     }
 
     fn feed(&mut self, chunk: Bytes) -> Result<()> {
