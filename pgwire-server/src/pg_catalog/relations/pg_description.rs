@@ -1,0 +1,32 @@
+//! `pg_description`: comments on schemas, relations, columns and connectors.
+
+use crate::pg_catalog::table::Rows;
+use super::Context;
+
+/// `pg_namespace`'s OID.
+pub const PG_NAMESPACE: u32 = 2615;
+/// `pg_class`'s OID.
+pub const PG_CLASS: u32 = 1259;
+/// `pg_foreign_server`'s OID.
+pub const PG_FOREIGN_SERVER: u32 = 1417;
+
+/// Fills it.
+pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
+    let mut push = |oid: u32, class: u32, sub: usize, text: &Option<String>| {
+        if let Some(text) = text {
+            rows.push(&[("objoid", oid.into()), ("classoid", class.into()), ("objsubid", sub.into()), ("description", text.into())]);
+        }
+    };
+    for s in &cx.model.schemas {
+        push(s.oid, PG_NAMESPACE, 0, &s.comment);
+    }
+    for r in &cx.model.relations {
+        push(r.oid, PG_CLASS, 0, &r.comment);
+        for (i, c) in r.columns.iter().enumerate() {
+            push(r.oid, PG_CLASS, i + 1, &c.comment);
+        }
+    }
+    for s in &cx.model.servers {
+        push(s.oid, PG_FOREIGN_SERVER, 0, &s.comment);
+    }
+}

@@ -1,0 +1,20 @@
+//! `pg_roles`: roles that own something, and the one that is connected.
+
+use crate::pg_catalog::model::SYSTEM_ROLE;
+use crate::pg_catalog::table::Rows;
+use super::Context;
+
+/// Fills it.
+pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
+    for (name, oid) in cx.roles() {
+        rows.push(&[
+            ("oid", oid.into()),
+            ("rolsuper", (name == SYSTEM_ROLE).into()),
+            ("rolinherit", true.into()),
+            ("rolcanlogin", true.into()),
+            ("rolconnlimit", (-1).into()),
+            ("rolpassword", "********".into()),
+            ("rolname", name.into()),
+        ]);
+    }
+}

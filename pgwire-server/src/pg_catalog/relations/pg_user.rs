@@ -1,0 +1,17 @@
+//! `pg_user`: the roles of `pg_roles` in the older form.
+
+use crate::pg_catalog::model::SYSTEM_ROLE;
+use crate::pg_catalog::table::Rows;
+use super::Context;
+
+/// Fills it.
+pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
+    for (name, oid) in cx.roles() {
+        rows.push(&[
+            ("usesysid", oid.into()),
+            ("usesuper", (name == SYSTEM_ROLE).into()),
+            ("passwd", "********".into()),
+            ("usename", name.into()),
+        ]);
+    }
+}
