@@ -8,6 +8,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod connectors;
+pub mod pg_catalog;
 pub mod protocol;
 pub mod server;
 pub mod sessions;

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::ScalarUDF;
-use fjord_engine::engine::{Engine, SystemSchema};
+use fjord_engine::{Engine, SystemSchema};
 use fjord_engine::error::Result;
 use fjord_engine::session::{SessionInfo, Settings};
 use parking_lot::{Mutex, RwLock};
@@ -150,12 +150,7 @@ impl SystemSchema for PgCatalog {
     fn functions(&self, _: &Arc<Engine>, _: &SessionInfo) -> Vec<Arc<ScalarUDF>> {
         vec![]
     }
-    fn session_functions(
-        &self,
-        engine: &Arc<Engine>,
-        session: &SessionInfo,
-        settings: &Arc<RwLock<Settings>>,
-    ) -> Vec<Arc<ScalarUDF>> {
+    fn session_functions(&self, engine: &Arc<Engine>, session: &SessionInfo, settings: &Arc<RwLock<Settings>>) -> Vec<Arc<ScalarUDF>> {
         functions::udfs(&Arc::new(Env {
             shared: self.shared.clone(),
             engine: engine.clone(),
@@ -242,7 +237,8 @@ fn split(text: &str, separator: char) -> Option<Vec<String>> {
                 parts.push(std::mem::take(&mut part));
                 was_quoted = false;
             }
-            c if c.is_whitespace() && (part.is_empty() || was_quoted || chars.peek().is_none_or(|n| *n == separator || n.is_whitespace())) => {}
+            c if c.is_whitespace()
+                && (part.is_empty() || was_quoted || chars.peek().is_none_or(|n| *n == separator || n.is_whitespace())) => {}
             c => part.extend(c.to_lowercase()),
         }
     }

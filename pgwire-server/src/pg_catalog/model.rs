@@ -346,10 +346,7 @@ impl Builder<'_> {
                 }
             };
             let oid = self.oid(&["view", &v.schema, &v.name]);
-            self.add_relation(RelationRow {
-                definition: Some(v.definition.clone()),
-                ..plain(oid, schema, &v.name, 'v', &v.owner)
-            });
+            self.add_relation(RelationRow { definition: Some(v.definition.clone()), ..plain(oid, schema, &v.name, 'v', &v.owner) });
         }
     }
     /// Indexes and constraints, after all relations are there to be referenced.
@@ -365,7 +362,8 @@ impl Builder<'_> {
             let Some((table, connector)) = self.model.relations.get(at).and_then(|r| Some((r.table.clone()?, r.connector.clone()?))) else {
                 continue;
             };
-            let path = |kind: &'static str, name: &str| [connector.clone(), table.schema.clone(), table.name.clone(), kind.into(), name.into()];
+            let path =
+                |kind: &'static str, name: &str| [connector.clone(), table.schema.clone(), table.name.clone(), kind.into(), name.into()];
             for info in &table.indexes {
                 let path = path("index", &info.name);
                 let oid = self.oid(&path.each_ref().map(String::as_str));
@@ -392,8 +390,7 @@ impl Builder<'_> {
     }
     /// A key's index has its name; a foreign key points to the index of the key with the referenced columns.
     fn link_indexes(&mut self) {
-        let by_name: HashMap<(usize, &str), u32> =
-            self.model.indexes.iter().map(|i| ((i.relation, i.info.name.as_str()), i.oid)).collect();
+        let by_name: HashMap<(usize, &str), u32> = self.model.indexes.iter().map(|i| ((i.relation, i.info.name.as_str()), i.oid)).collect();
         let found: Vec<u32> = self
             .model
             .constraints

@@ -123,9 +123,7 @@ impl ColumnBuilder {
             DataType::Float32 => Inner::Float32(Float32Builder::new()),
             DataType::Float64 => Inner::Float64(Float64Builder::new()),
             DataType::Utf8 => Inner::Text(StringBuilder::new()),
-            DataType::Timestamp(_, zone) => {
-                Inner::Instant(TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone()))
-            }
+            DataType::Timestamp(_, zone) => Inner::Instant(TimestampMicrosecondBuilder::new().with_timezone_opt(zone.clone())),
             DataType::List(item) => match item.data_type() {
                 DataType::Int16 => Inner::Int16s(ListBuilder::new(Int16Builder::new())),
                 DataType::Int32 => Inner::Int32s(ListBuilder::new(Int32Builder::new())),

@@ -44,12 +44,10 @@ pub struct TypeRow {
 }
 
 /// All built-in types, by OID.
-pub static TYPES: LazyLock<Vec<TypeRow>> =
-    LazyLock::new(|| lines(include_str!("data/pg_type.tsv")).filter_map(|f| parse(&f)).collect());
+pub static TYPES: LazyLock<Vec<TypeRow>> = LazyLock::new(|| lines(include_str!("data/pg_type.tsv")).filter_map(|f| parse(&f)).collect());
 
 static BY_OID: LazyLock<HashMap<u32, usize>> = LazyLock::new(|| TYPES.iter().enumerate().map(|(i, t)| (t.oid, i)).collect());
-static BY_NAME: LazyLock<HashMap<&'static str, usize>> =
-    LazyLock::new(|| TYPES.iter().enumerate().map(|(i, t)| (t.name, i)).collect());
+static BY_NAME: LazyLock<HashMap<&'static str, usize>> = LazyLock::new(|| TYPES.iter().enumerate().map(|(i, t)| (t.name, i)).collect());
 
 fn parse(f: &[&'static str]) -> Option<TypeRow> {
     let [oid, name, len, byval, kind, category, preferred, delim, _relid, subscript, element, array, rest @ ..] = f else { return None };

@@ -89,12 +89,9 @@ fn find_class(env: &Env, text: &str) -> Option<u32> {
         names.remove(0);
     }
     let find = |schema: &str, name: &str| {
-        m.relation_named(schema, name).map(|r| r.oid).or_else(|| {
-            m.indexes
-                .iter()
-                .find(|i| i.info.name == name && m.names(i.oid).is_some_and(|(s, _)| s == schema))
-                .map(|i| i.oid)
-        })
+        m.relation_named(schema, name)
+            .map(|r| r.oid)
+            .or_else(|| m.indexes.iter().find(|i| i.info.name == name && m.names(i.oid).is_some_and(|(s, _)| s == schema)).map(|i| i.oid))
     };
     match names.as_slice() {
         [schema, name] => find(schema, name),

@@ -15,9 +15,7 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, FieldRef, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result as DfResult;
-use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 use fjord_engine::error::Result;
 use fjord_engine::session::{SessionInfo, Settings};
 use parking_lot::RwLock;
@@ -29,7 +27,7 @@ use super::table::{self, ColumnBuilder, Value};
 /// What a function can ask.
 pub struct Env {
     pub(super) shared: Arc<Shared>,
-    pub(super) engine: Arc<fjord_engine::engine::Engine>,
+    pub(super) engine: Arc<fjord_engine::Engine>,
     pub(super) session: SessionInfo,
     pub(super) settings: Arc<RwLock<Settings>>,
 }

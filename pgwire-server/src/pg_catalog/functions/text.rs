@@ -48,7 +48,10 @@ fn like_pattern(pattern: &str, escape: &str) -> Result<String> {
     let mut chars = escape.chars();
     let e = match (chars.next(), chars.next()) {
         (e, None) => e,
-        _ => return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "invalid escape string").hint("Escape string must be empty or one character.")),
+        _ => {
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "invalid escape string")
+                .hint("Escape string must be empty or one character."));
+        }
     };
     let mut out = String::with_capacity(pattern.len() + 4);
     let mut rest = pattern.chars();

@@ -1,8 +1,8 @@
 //! `pg_attribute`: columns of relations and of indexes.
 
+use super::Context;
 use crate::pg_catalog::table::Rows;
 use crate::pg_catalog::types;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

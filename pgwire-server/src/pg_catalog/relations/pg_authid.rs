@@ -1,8 +1,8 @@
 //! `pg_authid`: the same roles as `pg_roles`; verifiers are never shown.
 
+use super::Context;
 use crate::pg_catalog::model::SYSTEM_ROLE;
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

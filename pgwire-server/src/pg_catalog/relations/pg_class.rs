@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::pg_catalog::model::Model;
-use crate::pg_catalog::table::Rows;
 use super::Context;
 use super::pg_am::{HEAP, access_method};
+use crate::pg_catalog::model::Model;
+use crate::pg_catalog::table::Rows;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

@@ -1,10 +1,10 @@
 //! `pg_constraint`: primary, unique and foreign keys of the sources. Checks are not introspected.
 
+use super::Context;
 use crate::pg_catalog::definitions::action_code;
 use crate::pg_catalog::model::ConstraintKind;
 use crate::pg_catalog::table::Rows;
 use crate::pg_catalog::table::Value;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

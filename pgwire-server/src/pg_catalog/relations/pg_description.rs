@@ -1,7 +1,7 @@
 //! `pg_description`: comments on schemas, relations, columns and connectors.
 
-use crate::pg_catalog::table::Rows;
 use super::Context;
+use crate::pg_catalog::table::Rows;
 
 /// `pg_namespace`'s OID.
 pub const PG_NAMESPACE: u32 = 2615;

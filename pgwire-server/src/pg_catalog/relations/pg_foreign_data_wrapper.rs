@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Context;
 use crate::pg_catalog::model::{Model, hashed};
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

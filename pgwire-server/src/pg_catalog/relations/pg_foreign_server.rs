@@ -1,9 +1,9 @@
 //! `pg_foreign_server`: connectors. Options show secrets by name only.
 
-use crate::pg_catalog::model::Model;
-use crate::pg_catalog::table::Rows;
 use super::Context;
 use super::pg_foreign_data_wrapper::wrapper_oid;
+use crate::pg_catalog::model::Model;
+use crate::pg_catalog::table::Rows;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

@@ -1,21 +1,17 @@
 //! `pg_index`: indexes of the sources.
 
-use crate::pg_catalog::table::Rows;
-use crate::pg_catalog::{definitions, types};
 use super::Context;
 use super::pg_opclass;
+use crate::pg_catalog::table::Rows;
+use crate::pg_catalog::{definitions, types};
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
     for i in &cx.model.indexes {
         let Some(relation) = cx.model.relations.get(i.relation) else { continue };
         let number = |c: &Option<usize>| c.map_or(0, |c| i64::try_from(c + 1).unwrap_or(0));
-        let kinds: Vec<_> = i
-            .info
-            .columns
-            .iter()
-            .map(|c| c.and_then(|c| relation.columns.get(c)).and_then(|c| types::by_oid(c.type_oid)))
-            .collect();
+        let kinds: Vec<_> =
+            i.info.columns.iter().map(|c| c.and_then(|c| relation.columns.get(c)).and_then(|c| types::by_oid(c.type_oid))).collect();
         let collations: Vec<i64> = kinds.iter().map(|t| t.map_or(0, |t| i64::from(t.collation))).collect();
         let class = |(n, t): (usize, &Option<&types::TypeRow>)| {
             let name = i.info.operator_classes.get(n).map_or("", String::as_str);

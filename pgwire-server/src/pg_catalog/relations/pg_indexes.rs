@@ -1,8 +1,8 @@
 //! `pg_indexes`: indexes, in the form for people.
 
+use super::Context;
 use crate::pg_catalog::definitions;
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

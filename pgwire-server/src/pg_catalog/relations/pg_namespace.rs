@@ -1,8 +1,8 @@
 //! `pg_namespace`: schemas of the default database.
 
+use super::Context;
 use crate::pg_catalog::model::Model;
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

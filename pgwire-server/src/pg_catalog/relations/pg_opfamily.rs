@@ -1,8 +1,8 @@
 //! `pg_opfamily`: operator families.
 
+use super::Context;
 use crate::pg_catalog::table::Rows;
 use crate::pg_catalog::types::lines;
-use super::Context;
 
 /// Fills it.
 pub fn fill(_: &Context<'_>, rows: &mut Rows) {

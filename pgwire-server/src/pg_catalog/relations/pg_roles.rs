@@ -1,8 +1,8 @@
 //! `pg_roles`: roles that own something, and the one that is connected.
 
+use super::Context;
 use crate::pg_catalog::model::SYSTEM_ROLE;
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

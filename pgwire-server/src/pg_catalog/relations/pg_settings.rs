@@ -1,7 +1,7 @@
 //! `pg_settings`: settings with the session's values.
 
-use crate::pg_catalog::table::Rows;
 use super::Context;
+use crate::pg_catalog::table::Rows;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

@@ -1,10 +1,10 @@
 //! `pg_stat_activity`: sessions, as the wire knows them. Statement texts have no secrets in them.
 
+use super::Context;
+use super::pg_database::DATABASE_OID;
 use crate::pg_catalog::model::Model;
 use crate::pg_catalog::table::Rows;
 use crate::pg_catalog::table::Value;
-use super::Context;
-use super::pg_database::DATABASE_OID;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

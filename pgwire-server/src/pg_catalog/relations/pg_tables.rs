@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::pg_catalog::table::Rows;
 use super::Context;
+use crate::pg_catalog::table::Rows;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

@@ -1,8 +1,8 @@
 //! `pg_tablespace`: the two that every Postgres has.
 
+use super::Context;
 use crate::pg_catalog::model::SYSTEM_ROLE_OID;
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(_: &Context<'_>, rows: &mut Rows) {

@@ -1,9 +1,9 @@
 //! `pg_type`: the built-in types. A source's own types (enums, domains) appear as the built-in type that they are read as.
 
+use super::Context;
 use crate::pg_catalog::model::SYSTEM_ROLE_OID;
 use crate::pg_catalog::table::Rows;
 use crate::pg_catalog::types::TYPES;
-use super::Context;
 
 /// Fills it.
 pub fn fill(_: &Context<'_>, rows: &mut Rows) {

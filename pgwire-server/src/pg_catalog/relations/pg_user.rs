@@ -1,8 +1,8 @@
 //! `pg_user`: the roles of `pg_roles` in the older form.
 
+use super::Context;
 use crate::pg_catalog::model::SYSTEM_ROLE;
 use crate::pg_catalog::table::Rows;
-use super::Context;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {

@@ -1,7 +1,7 @@
 //! `pg_views`: views. The definition of a view at a source stays there.
 
-use crate::pg_catalog::table::Rows;
 use super::Context;
+use crate::pg_catalog::table::Rows;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
