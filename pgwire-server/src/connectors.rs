@@ -14,5 +14,8 @@ pub fn connector_types() -> Vec<Arc<dyn ConnectorType>> {
 
 /// Adds what clients look up before they query: pg_catalog and information_schema.
 pub fn add_system_schemas(engine: &Arc<Engine>, sessions: &Arc<SessionRegistry>) {
-    let _ = (engine, sessions);
+    let registry = Arc::new(crate::pg_catalog::activity::Registry(sessions.clone()));
+    for schema in crate::pg_catalog::system_schemas(Some(registry)) {
+        engine.add_system_schema(schema);
+    }
 }

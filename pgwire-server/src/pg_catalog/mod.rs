@@ -5,6 +5,7 @@
 //! turns what DataFusion cannot plan (`'t'::regclass`, correlated subqueries over the catalog) into what it can, on the syntax tree.
 //! Nothing here ever asks a source.
 
+pub mod activity;
 pub mod columns;
 pub mod definitions;
 pub mod functions;
@@ -25,9 +26,9 @@ use async_trait::async_trait;
 use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::ScalarUDF;
-use fjord_engine::{Engine, SystemSchema};
 use fjord_engine::error::Result;
 use fjord_engine::session::{SessionInfo, Settings};
+use fjord_engine::{Engine, SystemSchema};
 use parking_lot::{Mutex, RwLock};
 use sqlparser::ast;
 

@@ -4,6 +4,7 @@ mod casts;
 mod catalog;
 mod privileges;
 mod session;
+pub(super) use session::address;
 mod sizes;
 mod text;
 

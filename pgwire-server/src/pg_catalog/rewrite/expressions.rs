@@ -1,0 +1,303 @@
+//! Postgres's spellings as plain ones.
+
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    AccessExpr, Array, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Statement, Subscript, TableFactor, Value, VisitorMut,
+};
+
+use super::build::{arguments, bare, call, folded, in_catalog, last, text};
+
+/// The visitor.
+pub struct Expressions;
+
+impl VisitorMut for Expressions {
+    type Break = ();
+
+    fn pre_visit_statement(&mut self, _: &mut Statement) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        rewrite(expr);
+        ControlFlow::Continue(())
+    }
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+        table_function(factor);
+        ControlFlow::Continue(())
+    }
+}
+
+fn rewrite(expr: &mut Expr) {
+    match expr {
+        Expr::BinaryOp { op, .. } | Expr::AnyOp { compare_op: op, .. } | Expr::AllOp { compare_op: op, .. } => operator(op),
+        Expr::Collate { expr: inner, collation } if bytewise(collation) => {
+            let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+            *expr = inner;
+        }
+        Expr::Cast { .. } => cast(expr),
+        Expr::Function(_) => function(expr),
+        Expr::Identifier(name) => keyword(name.clone(), expr),
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(Value::SingleQuotedString(e)) = escape_char.as_ref().map(|e| &e.value) {
+                let e = e.clone();
+                *escape_char = None;
+                if e != "\\" {
+                    let inner = std::mem::replace(pattern.as_mut(), Expr::Value(Value::Null.into()));
+                    *pattern.as_mut() = call("fjord_like_pattern", vec![inner, text(&e)]);
+                }
+            }
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => vector_subscript(root, access_chain),
+        _ => {}
+    }
+    if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr
+        && let Expr::Value(v) = bare(right)
+        && let Value::SingleQuotedString(s) = &v.value
+        && let Some(items) = array_literal(s)
+    {
+        *right.as_mut() = items;
+    }
+}
+
+/// `OPERATOR(pg_catalog.~)` as `~`.
+fn operator(op: &mut BinaryOperator) {
+    use BinaryOperator as O;
+    let O::PGCustomBinaryOperator(names) = &*op else { return };
+    let [schema, name] = names.as_slice() else { return };
+    if schema != "pg_catalog" {
+        return;
+    }
+    *op = match name.as_str() {
+        "~" => O::PGRegexMatch,
+        "~*" => O::PGRegexIMatch,
+        "!~" => O::PGRegexNotMatch,
+        "!~*" => O::PGRegexNotIMatch,
+        "~~" => O::PGLikeMatch,
+        "~~*" => O::PGILikeMatch,
+        "!~~" => O::PGNotLikeMatch,
+        "!~~*" => O::PGNotILikeMatch,
+        "=" => O::Eq,
+        "<>" => O::NotEq,
+        "<" => O::Lt,
+        "<=" => O::LtEq,
+        ">" => O::Gt,
+        ">=" => O::GtEq,
+        "+" => O::Plus,
+        "-" => O::Minus,
+        "*" => O::Multiply,
+        "/" => O::Divide,
+        "||" => O::StringConcat,
+        _ => return,
+    };
+}
+
+/// Collations under which Fjord compares anyway.
+fn bytewise(collation: &ObjectName) -> bool {
+    in_catalog(collation) && last(collation).is_some_and(|c| matches!(c.as_str(), "default" | "C" | "POSIX" | "ucs_basic"))
+}
+
+/// The object that a `reg...` type names.
+fn reg_type(t: &DataType) -> Option<&'static str> {
+    let DataType::Custom(name, _) = t else {
+        return matches!(t, DataType::Regclass).then_some("fjord_regclass");
+    };
+    if !in_catalog(name) {
+        return None;
+    }
+    Some(match last(name)?.as_str() {
+        "regclass" => "fjord_regclass",
+        "regtype" => "fjord_regtype",
+        "regnamespace" => "fjord_regnamespace",
+        "regrole" => "fjord_regrole",
+        "regproc" | "regprocedure" => "fjord_regproc",
+        _ => return None,
+    })
+}
+
+/// What prints a `reg...` value's name.
+pub fn printing(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "fjord_regclass" | "to_regclass" => "fjord_regclass_text",
+        "fjord_regtype" | "to_regtype" => "fjord_regtype_text",
+        "fjord_regnamespace" | "to_regnamespace" => "fjord_regnamespace_text",
+        "fjord_regrole" | "to_regrole" => "fjord_regrole_text",
+        "fjord_regproc" | "to_regproc" => "fjord_regproc_text",
+        _ => return None,
+    })
+}
+
+fn is_text(t: &DataType) -> bool {
+    match t {
+        DataType::Text | DataType::Varchar(_) | DataType::CharacterVarying(_) => true,
+        DataType::Custom(name, _) => in_catalog(name) && last(name).is_some_and(|n| matches!(n.as_str(), "text" | "name" | "varchar")),
+        _ => false,
+    }
+}
+
+/// `x::regclass` is a call that gives the OID; `x::regclass::text` one that gives the name; `'{a,b}'::text[]` an array.
+fn cast(expr: &mut Expr) {
+    let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
+    if let Some(name) = reg_type(data_type) {
+        let inner = std::mem::replace(inner.as_mut(), Expr::Value(Value::Null.into()));
+        *expr = call(name, vec![inner]);
+        return;
+    }
+    if is_text(data_type)
+        && let Expr::Function(f) = bare(inner)
+        && let Some(print) = last(&f.name).and_then(|n| printing(&n))
+        && let Some(args) = arguments(f)
+    {
+        *expr = call(print, args.into_iter().cloned().collect());
+        return;
+    }
+    // `"char"` is a byte; pg_catalog's are text here. The quoted name is not CHAR(1).
+    if let DataType::Custom(name, _) = data_type
+        && in_catalog(name)
+        && last(name).as_deref() == Some("char")
+    {
+        *data_type = DataType::Text;
+        return;
+    }
+    if let DataType::Array(_) = data_type
+        && let Expr::Value(v) = bare(inner)
+        && let Value::SingleQuotedString(s) = &v.value
+        && let Some(items) = array_literal(s)
+    {
+        *inner.as_mut() = items;
+    }
+}
+
+/// `{a,"b c",NULL}` as ARRAY['a', 'b c', NULL]; numbers stay numbers. `None` where it is not one-dimensional.
+fn array_literal(s: &str) -> Option<Expr> {
+    let body = s.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let mut elem = vec![];
+    if !body.trim().is_empty() {
+        let (mut chars, mut item, mut quoted) = (body.chars(), String::new(), false);
+        loop {
+            match chars.next() {
+                Some('{' | '}') => return None,
+                Some('"') => {
+                    quoted = true;
+                    loop {
+                        match chars.next()? {
+                            '\\' => item.push(chars.next()?),
+                            '"' => break,
+                            c => item.push(c),
+                        }
+                    }
+                }
+                Some('\\') => item.push(chars.next()?),
+                c @ (Some(',') | None) => {
+                    elem.push(array_item(&item, quoted));
+                    item.clear();
+                    quoted = false;
+                    if c.is_none() {
+                        break;
+                    }
+                }
+                Some(c) => item.push(c),
+            }
+        }
+    }
+    Some(Expr::Array(Array { elem, named: true }))
+}
+
+fn array_item(item: &str, quoted: bool) -> Expr {
+    let bare = item.trim();
+    if quoted {
+        return text(item);
+    }
+    if bare.eq_ignore_ascii_case("null") {
+        return Expr::Value(Value::Null.into());
+    }
+    if bare.parse::<i64>().is_ok() {
+        return super::build::number(bare);
+    }
+    text(bare)
+}
+
+/// Functions without parentheses that the parser reads as columns.
+fn keyword(name: Ident, expr: &mut Expr) {
+    if name.quote_style.is_none() && matches!(folded(&name).as_str(), "current_schema" | "current_role" | "current_catalog") {
+        *expr = call(&folded(&name), vec![]);
+    }
+}
+
+/// Functions whose name has a schema that is ours.
+fn strip_schema(name: &mut ObjectName) {
+    if let [schema, _] = name.0.as_slice()
+        && schema.as_ident().is_some_and(|s| matches!(folded(s).as_str(), "pg_catalog" | "information_schema"))
+    {
+        name.0.remove(0);
+    }
+}
+
+fn function(expr: &mut Expr) {
+    let Expr::Function(f) = expr else { return };
+    strip_schema(&mut f.name);
+    let Some(name) = last(&f.name) else { return };
+    match name.as_str() {
+        "current_user" | "session_user" | "user" | "current_catalog" | "current_schema" | "current_role"
+            if f.args == FunctionArguments::None =>
+        {
+            *expr = call(&name, vec![]);
+        }
+        "generate_subscripts" => {
+            if let Some(args) = arguments(f) {
+                let array = args.into_iter().next().cloned();
+                *expr = call("unnest", vec![call("fjord_subscripts", array.into_iter().collect())]);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `indkey[0]`: the vectors of pg_catalog count from 0, DataFusion's arrays from 1.
+fn vector_subscript(root: &Expr, chain: &mut [AccessExpr]) {
+    let column = match bare(root) {
+        Expr::Identifier(i) => folded(i),
+        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
+        _ => return,
+    };
+    if !matches!(column.as_str(), "indkey" | "indclass" | "indcollation" | "indoption" | "proargtypes" | "tgattr" | "partattrs") {
+        return;
+    }
+    if let Some(AccessExpr::Subscript(Subscript::Index { index })) = chain.first_mut() {
+        let inner = std::mem::replace(index, Expr::Value(Value::Null.into()));
+        *index = Expr::BinaryOp { left: Box::new(inner), op: BinaryOperator::Plus, right: Box::new(super::build::number(1)) };
+    }
+}
+
+/// `pg_catalog.generate_series(...)` and `pg_catalog.unnest(...)` in FROM.
+fn table_function(factor: &mut TableFactor) {
+    match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            strip_schema(name);
+            if last(name).as_deref() == Some("unnest") {
+                let array_exprs = args
+                    .args
+                    .iter()
+                    .filter_map(|a| match a {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => Some(e.clone()),
+                        _ => None,
+                    })
+                    .collect();
+                *factor = TableFactor::UNNEST {
+                    alias: alias.clone(),
+                    array_exprs,
+                    with_offset: false,
+                    with_offset_alias: None,
+                    with_ordinality: *with_ordinality,
+                };
+            }
+        }
+        TableFactor::Function { name, .. } => strip_schema(name),
+        _ => {}
+    }
+}
+
+/// A bare identifier's name part; used by the scope.
+pub fn part(name: &str) -> ObjectNamePart {
+    ObjectNamePart::Identifier(Ident::new(name))
+}
