@@ -42,6 +42,11 @@ pub trait SystemSchema: Send + Sync + fmt::Debug {
     fn name(&self) -> &'static str;
     /// The schema as one session sees it.
     fn schema(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Arc<dyn SchemaProvider>;
+    /// The schema as one session sees it, with its settings (`pg_settings`).
+    fn session_schema(&self, engine: &Arc<Engine>, session: &SessionInfo, settings: &Settings) -> Arc<dyn SchemaProvider> {
+        let _ = settings;
+        self.schema(engine, session)
+    }
     /// Scalar functions, registered under their bare name and under `name().function`.
     fn functions(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Vec<Arc<ScalarUDF>>;
     /// Scalar functions that read or write the session's settings (`current_setting`, `set_config`, `pg_table_is_visible`); registered like

@@ -100,7 +100,7 @@ impl PlanEnv {
             return Some(Schema { env: self.clone(), kind: Kind::External(crate::system::schema(&self.engine, &self.info)) });
         }
         if let Some(s) = self.engine.system_schemas().iter().find(|s| s.name() == name) {
-            return Some(Schema { env: self.clone(), kind: Kind::External(s.schema(&self.engine, &self.info)) });
+            return Some(Schema { env: self.clone(), kind: Kind::External(s.session_schema(&self.engine, &self.info, &self.settings)) });
         }
         if name == "public" || self.snapshot.views.keys().any(|(s, _)| s == name) {
             return Some(Schema { env: self.clone(), kind: Kind::Views(name.to_string()) });

@@ -344,10 +344,11 @@ fn same_columns(a: &Schema, b: &Schema) -> bool {
 
 /// A parsed query as an unoptimized plan.
 pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::Statement) -> Result<LogicalPlan> {
+    // Names first: they are those of what the user wrote, not of what rewrites make of it.
+    names::assign(&mut statement);
     for schema in env.engine.system_schemas() {
         schema.rewrite(&mut statement)?;
     }
-    names::assign(&mut statement);
     let state = env.state();
     let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
     state.statement_to_plan(statement).await.map_err(|e| env.explain(e))

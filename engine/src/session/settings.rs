@@ -75,6 +75,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     spec("integer_datetimes", "on", ReadOnly, "Timestamps are 64-bit integers."),
     spec("IntervalStyle", "postgres", OneOf(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"]), "How intervals are printed."),
     spec("is_superuser", "off", ReadOnly, "Whether the role may do everything."),
+    spec("jit", "off", Bool, "Kept for clients (asyncpg turns it off and on)."),
     spec("lc_collate", "C", ReadOnly, "Text compares by its bytes."),
     spec("lc_ctype", "C", ReadOnly, "Character classes."),
     spec("lc_messages", "C", Text, "The language of messages."),

@@ -83,7 +83,8 @@ impl Shared {
         {
             return b.clone();
         }
-        let extra: Vec<model::ExtraRelation> = vec![];
+        let extra: Vec<model::ExtraRelation> =
+            fjord_engine::system::tables().iter().map(|t| ("sys".to_string(), t.name().to_string(), t.schema())).collect();
         let model = Arc::new(Model::new(&snapshot, &engine.database, &extra));
         let built = Arc::new(Built { model, batches: Mutex::default() });
         *cache = Some(built.clone());
@@ -101,7 +102,13 @@ impl Shared {
     pub fn sessions(&self) -> Option<&Arc<dyn Sessions>> {
         self.sessions.as_ref()
     }
-    fn batch(&self, relation: &'static Relation, engine: &Arc<Engine>, session: &SessionInfo) -> DfResult<RecordBatch> {
+    fn batch(
+        &self,
+        relation: &'static Relation,
+        engine: &Arc<Engine>,
+        session: &SessionInfo,
+        settings: &Settings,
+    ) -> DfResult<RecordBatch> {
         let built = self.built(engine);
         let per_session = relation.schema == Schema::PgCatalog && relations::per_session(relation);
         let key = (relation.schema, relation.name);
@@ -112,7 +119,7 @@ impl Shared {
             ("pg_stat_activity", Some(s)) => s.list(),
             _ => vec![],
         };
-        let settings = if relation.name == "pg_settings" { settings() } else { vec![] };
+        let settings = if relation.name == "pg_settings" { settings.all() } else { vec![] };
         let cx = Context { model: &built.model, session: per_session.then_some(session), settings, activity };
         let mut rows = Rows::new(relation);
         let fill = match relation.schema {
@@ -130,11 +137,6 @@ impl Shared {
     }
 }
 
-/// The settings with their defaults.
-fn settings() -> Vec<(String, String, String)> {
-    vec![]
-}
-
 /// `pg_catalog`.
 #[derive(Debug)]
 pub struct PgCatalog {
@@ -146,7 +148,16 @@ impl SystemSchema for PgCatalog {
         "pg_catalog"
     }
     fn schema(&self, engine: &Arc<Engine>, session: &SessionInfo) -> Arc<dyn SchemaProvider> {
-        Arc::new(Provider { schema: Schema::PgCatalog, shared: self.shared.clone(), engine: engine.clone(), session: session.clone() })
+        self.session_schema(engine, session, &Settings::default())
+    }
+    fn session_schema(&self, engine: &Arc<Engine>, session: &SessionInfo, settings: &Settings) -> Arc<dyn SchemaProvider> {
+        Arc::new(Provider {
+            schema: Schema::PgCatalog,
+            shared: self.shared.clone(),
+            engine: engine.clone(),
+            session: session.clone(),
+            settings: settings.clone(),
+        })
     }
     fn functions(&self, _: &Arc<Engine>, _: &SessionInfo) -> Vec<Arc<ScalarUDF>> {
         vec![]
@@ -181,6 +192,7 @@ impl SystemSchema for InformationSchema {
             shared: self.shared.clone(),
             engine: engine.clone(),
             session: session.clone(),
+            settings: Settings::default(),
         })
     }
     fn functions(&self, _: &Arc<Engine>, _: &SessionInfo) -> Vec<Arc<ScalarUDF>> {
@@ -195,6 +207,7 @@ struct Provider {
     shared: Arc<Shared>,
     engine: Arc<Engine>,
     session: SessionInfo,
+    settings: Settings,
 }
 
 #[async_trait]
@@ -204,7 +217,7 @@ impl SchemaProvider for Provider {
     }
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
         let Some(relation) = columns::relation(self.schema, name) else { return Ok(None) };
-        let batch = self.shared.batch(relation, &self.engine, &self.session)?;
+        let batch = self.shared.batch(relation, &self.engine, &self.session, &self.settings)?;
         Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
     }
     fn table_exist(&self, name: &str) -> bool {
