@@ -216,8 +216,8 @@ impl Types {
     }
 }
 
-/// The cast that a select list of ours must write around a column of this type, so that it arrives in a form that the reader decodes. `None`: as it
-/// is. (The renderer casts a little more; the reader takes both.)
+/// The cast that a select list must write around a column of this type, so that it arrives in the form that the reader decodes. `None`: as it is.
+/// The renderer, `remote_query` and the reader all go by this one rule.
 pub(crate) fn wire_cast(ty: &RemoteType) -> Option<&'static str> {
     match &ty.family {
         Family::Other if is_address(&ty.name) => None,
