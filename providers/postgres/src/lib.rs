@@ -6,6 +6,7 @@
 
 pub mod dialect;
 mod error;
+mod facts;
 mod introspect;
 mod options;
 mod passthrough;

@@ -124,6 +124,7 @@ pub(crate) struct PostgresOptions {
     pub batch_rows: usize,
     pub unconstrained_numeric: UnconstrainedNumeric,
     pub system_schemas: bool,
+    pub schema_ttl: Duration,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -188,6 +189,7 @@ impl PostgresOptions {
                 _ => UnconstrainedNumeric::Error,
             },
             system_schemas: values.boolean("system_schemas"),
+            schema_ttl: values.duration("schema_ttl").unwrap_or(Duration::from_secs(30)),
         })
     }
 

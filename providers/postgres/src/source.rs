@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 
 use crate::dialect::{PostgresDialect, PostgresFacts};
 use crate::error::Origin;
+use crate::facts::Facts;
 use crate::introspect::introspect;
 use crate::options::PostgresOptions;
 use crate::passthrough;
@@ -33,6 +34,8 @@ pub(crate) struct Inner {
     pub pool: Arc<Pool>,
     /// Types of the last introspection, for `remote_query`.
     pub types: RwLock<Option<Arc<Types>>>,
+    /// Facts of the last introspection.
+    pub facts: RwLock<Arc<Facts>>,
 }
 
 impl fmt::Debug for PostgresSource {
@@ -47,7 +50,7 @@ impl PostgresSource {
         let origin = Origin { connector: connector.to_string(), location: options.location() };
         let options = Arc::new(options);
         let pool = Pool::new(origin.clone(), options.clone())?;
-        Ok(PostgresSource { inner: Arc::new(Inner { origin, options, pool, types: RwLock::default() }) })
+        Ok(PostgresSource { inner: Arc::new(Inner { origin, options, pool, types: RwLock::default(), facts: RwLock::default() }) })
     }
 }
 
@@ -80,6 +83,7 @@ impl Source for PostgresSource {
     async fn introspect(&self) -> Result<SourceCatalog> {
         let found = introspect(&self.inner.pool, &self.inner.origin, &self.inner.options).await?;
         *self.inner.types.write() = Some(found.types);
+        *self.inner.facts.write() = Arc::new(found.facts);
         Ok(found.catalog)
     }
 
@@ -112,8 +116,12 @@ impl JobSource for Planned {
     async fn job(self: Box<Self>) -> Result<Job> {
         let Planned { inner, request } = *self;
         let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
+        let facts = inner.facts.read().clone();
+        let mut verify = vec![];
         let (text, types, untrusted) = match input {
             RemoteInput::Query(rel) => {
+                facts.check_plan(&inner.origin, &rel)?;
+                verify = facts.stale(&rel, inner.options.schema_ttl);
                 let (text, types) = render(&inner, &rel)?;
                 (text, types, false)
             }
@@ -124,7 +132,7 @@ impl JobSource for Planned {
             }
         };
         let batch_rows = batch_rows.clamp(1, inner.options.batch_rows);
-        Ok(Job { text, types, schema, scope, memory, batch_rows, stats, untrusted })
+        Ok(Job { text, types, schema, scope, memory, batch_rows, stats, untrusted, facts, verify })
     }
 }
 

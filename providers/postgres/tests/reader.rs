@@ -244,6 +244,41 @@ async fn the_sources_statement_timeout_is_ours_to_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn facts_are_asked_again_after_schema_ttl() {
+    let pg = Postgres::start().unwrap();
+    pg.psql(
+        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false); CREATE TYPE mood AS ENUM ('sad', 'ok');
+         CREATE TABLE t (a int NOT NULL, b text, m mood, ms mood[]); INSERT INTO t VALUES (1, 'x', 'ok', '{sad}'); CREATE TABLE other (a int)",
+    )
+    .unwrap();
+    let (now, later) = (over(&pg, &[("schema_ttl", "0s")]), over(&pg, &[("schema_ttl", "1h")]));
+    for (change, column) in [
+        ("ALTER TABLE t ALTER b TYPE text COLLATE ci", "b"),
+        ("ALTER TYPE mood RENAME VALUE 'sad' TO 'SAD'", "m"),
+        ("ALTER TABLE t ALTER a DROP NOT NULL", "a"),
+        ("ALTER TABLE t ALTER b TYPE varchar(10)", "b"),
+    ] {
+        let before = table(&now.introspect().await.unwrap(), "t");
+        later.introspect().await.unwrap();
+        assert_eq!(exact(&read(&now, &before).await.unwrap(), 0), ["1"]);
+        pg.psql(change).unwrap();
+        // Young enough to be believed.
+        assert!(read(&later, &before).await.is_ok());
+        let e = read(&now, &before).await.unwrap_err();
+        assert_eq!(e.state, SqlState::FDW_INCONSISTENT_DESCRIPTOR, "{change}: {e}");
+        assert!(e.message.contains(&format!("\"{column}\" of \"public\".\"t\"")), "{change}: {e}");
+        // The schema is read again, but this plan is from before.
+        now.introspect().await.unwrap();
+        let e = read(&now, &before).await.unwrap_err();
+        assert_eq!(e.state, SqlState::FDW_INCONSISTENT_DESCRIPTOR, "{change}: {e}");
+    }
+    // What a query does not read may change.
+    let other = table(&now.introspect().await.unwrap(), "other");
+    pg.psql("ALTER TABLE t ADD z int").unwrap();
+    assert!(read(&now, &other).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_schema_that_changed_is_an_error_never_nonsense() {
     let pg = Postgres::start().unwrap();
     pg.psql("CREATE TABLE t (a bigint NOT NULL, b text); INSERT INTO t VALUES (1, 'x')").unwrap();

@@ -7,6 +7,7 @@ use fjord_engine::source::{ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyIn
 use tokio_postgres::{Error, Row};
 
 use super::{by_oid, first, oid};
+use crate::facts::{Facts, mark};
 use crate::options::PostgresOptions;
 use crate::types::Types;
 
@@ -33,7 +34,7 @@ struct Schema {
 type Statistics<'a> = HashMap<(&'a str, &'a str, &'a str), (f64, f64, i32)>;
 
 /// Builds the catalog.
-pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) -> Result<SourceCatalog, Error> {
+pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) -> Result<(SourceCatalog, Facts), Error> {
     let columns = by_oid(&rows.columns)?;
     let constraints = by_oid(&rows.constraints)?;
     let indexes = by_oid(&rows.indexes)?;
@@ -52,6 +53,7 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
         }
     }
     let mut notices = Notices::default();
+    let mut facts = Facts::default();
     let none: Vec<&Row> = vec![];
     for row in &rows.relations {
         let id = oid(row, 0)?;
@@ -66,6 +68,7 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
             table.bytes = Some(*bytes);
         }
         let mut ordinals = HashMap::new();
+        let mut marks = vec![];
         for c in columns.get(&id).unwrap_or(&none) {
             if !c.try_get::<_, bool>(10)? {
                 notices.hidden_columns += 1;
@@ -74,6 +77,7 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
             ordinals.insert(i16::try_from(c.try_get::<_, i32>(1)?).unwrap_or(0), table.columns.len());
             let column = column(c, &table, types, options, &statistics, &mut notices)?;
             table.columns.push(column);
+            marks.push(mark(types, oid(c, 3)?, c.try_get(4)?, oid(c, 5)?, c.try_get(6)?));
         }
         for k in constraints.get(&id).unwrap_or(&none) {
             constraint(k, &ordinals, &mut table)?;
@@ -85,7 +89,9 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
         if table.unreadable.is_some() {
             notices.unreadable += 1;
         }
-        schema.info.tables.push(Arc::new(table));
+        let table = Arc::new(table);
+        facts.add(table.clone(), marks);
+        schema.info.tables.push(table);
     }
     let mut schemas: Vec<SchemaInfo> = schemas.into_values().map(|s| s.info).collect();
     schemas.sort_by(|a, b| a.name.cmp(&b.name));
@@ -98,7 +104,7 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
     } else {
         schemas.first().map_or_else(|| "public".to_string(), |s| s.name.clone())
     };
-    Ok(SourceCatalog { server_version: String::new(), default_schema, schemas, notices: notices.into_texts() })
+    Ok((SourceCatalog { server_version: String::new(), default_schema, schemas, notices: notices.into_texts() }, facts))
 }
 
 fn relation(row: &Row, schema: &Schema, name: String) -> Result<TableInfo, Error> {

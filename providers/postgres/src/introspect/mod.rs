@@ -12,6 +12,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row};
 
 use crate::error::Origin;
+use crate::facts::Facts;
 use crate::options::PostgresOptions;
 use crate::pool::{Pool, ServerFacts};
 use crate::types::{CollationRow, DatabaseFacts, TypeRow, Types};
@@ -22,6 +23,8 @@ pub(crate) struct Introspection {
     pub catalog: SourceCatalog,
     /// For `remote_query`, whose columns may have any type.
     pub types: Arc<Types>,
+    /// For the check that nothing has changed since.
+    pub facts: Facts,
 }
 
 /// Reads everything. The rows come from a server: a cell of an unexpected type is an error, as in `?` on the driver's error.
@@ -43,7 +46,7 @@ pub(crate) async fn introspect(pool: &Arc<Pool>, origin: &Origin, options: &Post
     }
 }
 
-async fn read(client: &Client, options: &PostgresOptions, facts: Option<ServerFacts>) -> Result<Introspection, tokio_postgres::Error> {
+async fn read(client: &Client, options: &PostgresOptions, server: Option<ServerFacts>) -> Result<Introspection, tokio_postgres::Error> {
     // A table that somebody is rebuilding must not hold the whole pass up: some definition functions of newer servers lock.
     client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '10s'; SET LOCAL jit = off").await?;
     let system: [&(dyn ToSql + Sync); 1] = [&options.system_schemas];
@@ -67,9 +70,9 @@ async fn read(client: &Client, options: &PostgresOptions, facts: Option<ServerFa
     )?;
     client.batch_execute("COMMIT").await?;
     let rows = assemble::Rows { schemas, relations, columns, constraints, indexes, statistics };
-    let mut catalog = assemble::assemble(&rows, &types, options)?;
-    catalog.server_version = facts.map_or_else(|| "PostgreSQL".into(), |f| format!("PostgreSQL {}", f.version));
-    Ok(Introspection { catalog, types: Arc::new(types) })
+    let (mut catalog, facts) = assemble::assemble(&rows, &types, options)?;
+    catalog.server_version = server.map_or_else(|| "PostgreSQL".into(), |f| format!("PostgreSQL {}", f.version));
+    Ok(Introspection { catalog, types: Arc::new(types), facts })
 }
 
 /// Types, collations and the database's own: what a column's mapping needs.

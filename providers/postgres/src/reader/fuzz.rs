@@ -91,6 +91,8 @@ fn read(bytes: &[u8], chunk: usize) -> Result<usize> {
         batch_rows: 2,
         stats: RemoteStats::new("fuzz"),
         untrusted: false,
+        facts: Arc::default(),
+        verify: vec![],
     };
     let origin = Origin { connector: "fuzz".into(), location: "nowhere".into() };
     let mut batches = Batches::new(&origin, &job)?;

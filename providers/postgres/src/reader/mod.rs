@@ -32,6 +32,7 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::sync::mpsc;
 
 use crate::error::{Origin, is_broken};
+use crate::facts::Facts;
 use crate::pool::{Connection, Pool};
 use column::{Column, Fault};
 use copy::{Framing, Malformed};
@@ -63,6 +64,10 @@ pub(crate) struct Job {
     pub stats: Arc<RemoteStats>,
     /// The text is a user's: run it in a transaction of its own and throw the connection away.
     pub untrusted: bool,
+    /// What the query rests on.
+    pub facts: Arc<Facts>,
+    /// Tables of it whose facts are asked again.
+    pub verify: Vec<(String, String)>,
 }
 
 /// The stream of a job. Nothing happens before its first poll; dropped, it cancels the query at the source.
@@ -226,7 +231,8 @@ async fn copy_out(
     // do not tell a double from a bigint, so a column whose type was changed at the source would be read as nonsense.
     let client = connection.client()?;
     let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", job.text);
-    let (described, stream) = tokio::join!(client.prepare(&job.text), client.copy_out(&copy));
+    let verify = async { if job.verify.is_empty() { Ok(vec![]) } else { job.facts.ask(client, &job.verify).await } };
+    let (described, facts, stream) = tokio::join!(client.prepare(&job.text), verify, client.copy_out(&copy));
     let (described, stream) = match (described, stream) {
         (Ok(d), Ok(s)) => (d, s),
         (Err(e), Err(_)) | (Ok(_), Err(e)) => {
@@ -238,6 +244,7 @@ async fn copy_out(
         }
         (Err(e), Ok(_)) => return Err(Failure::Driver(e)),
     };
+    job.facts.check_answer(origin, &job.verify, &facts?)?;
     batches.check_types(described.columns().iter().map(|c| c.type_().oid()))?;
     drop(described);
     let mut stream = Box::pin(stream);
