@@ -28,7 +28,7 @@ pub(crate) struct Described {
 pub(crate) async fn describe(inner: &Inner, text: &str) -> Result<Described> {
     let text = text.trim_end_matches([' ', '\t', '\r', '\n', ';']);
     is_query(&inner.origin, text)?;
-    let connection = inner.pool.acquire().await?;
+    let connection = inner.pool.acquire_alive().await?;
     let driver = |e: tokio_postgres::Error| inner.origin.running(&e);
     let statement = match connection.client()?.prepare(text).await {
         Ok(s) => s,

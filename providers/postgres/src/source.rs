@@ -114,7 +114,18 @@ struct Planned {
 #[async_trait]
 impl JobSource for Planned {
     async fn job(self: Box<Self>) -> Result<Job> {
-        let Planned { inner, request } = *self;
+        let stats = self.request.stats.clone();
+        let job = self.plan().await;
+        if let Err(e) = &job {
+            stats.failed(e.message.clone());
+        }
+        job
+    }
+}
+
+impl Planned {
+    async fn plan(self) -> Result<Job> {
+        let Planned { inner, request } = self;
         let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
         let facts = inner.facts.read().clone();
         let mut verify = vec![];

@@ -85,6 +85,8 @@ pub(crate) struct Mapped {
     pub pg: PgType,
     /// The own name of a type that Postgres does not have built in, or that is shown as another.
     pub source_type: Option<String>,
+    /// It is a domain, and `remote` its base type.
+    pub domain: bool,
     /// It is read as text for want of something better: the user is told.
     pub as_text: bool,
 }
@@ -120,7 +122,7 @@ impl Types {
             let typmod = if typmod == -1 { row.base_typmod } else { typmod };
             let collation = if collation == 0 { row.collation } else { collation };
             let base = self.map_nested(row.base, typmod, collation, numeric, depth - 1);
-            return Mapped { source_type: Some(row.display.clone()), ..base };
+            return Mapped { source_type: Some(row.display.clone()), domain: true, ..base };
         }
         if row.array {
             let element = self.map_nested(row.element, typmod, collation, numeric, depth - 1);
@@ -134,13 +136,13 @@ impl Types {
                 nullable: true,
                 text: None,
             };
-            return Mapped { remote, pg: pgtype::TEXT, source_type: Some(row.display.clone()), as_text: false };
+            return Mapped { remote, pg: pgtype::TEXT, source_type: Some(row.display.clone()), as_text: false, domain: false };
         }
         if row.citext {
             let text = TextFacts { equality: Equality::Coarser, order: Order::Other, pads: false, collation: "citext".into() };
             let remote =
                 RemoteType { name: row.display.clone(), family: Family::Citext, arrow: DataType::Utf8, nullable: true, text: Some(text) };
-            return Mapped { remote, pg: pgtype::TEXT, source_type: Some(row.display.clone()), as_text: false };
+            return Mapped { remote, pg: pgtype::TEXT, source_type: Some(row.display.clone()), as_text: false, domain: false };
         }
         self.built_in(oid, row, typmod, collation, numeric)
     }
@@ -181,7 +183,13 @@ impl Types {
             let collation = if collation == 0 { row.collation } else { collation };
             TextFacts { pads: family == Family::Bpchar, ..self.text_facts(collation) }
         });
-        Mapped { remote: RemoteType { name: cast_name(row), family, arrow, nullable: true, text }, pg, source_type: None, as_text: false }
+        Mapped {
+            remote: RemoteType { name: cast_name(row), family, arrow, nullable: true, text },
+            pg,
+            source_type: None,
+            as_text: false,
+            domain: false,
+        }
     }
 
     /// What a collation says of equality and order.
@@ -218,11 +226,16 @@ impl Types {
 
 /// The cast that a select list must write around a column of this type, so that it arrives in the form that the reader decodes. `None`: as it is.
 /// The renderer, `remote_query` and the reader all go by this one rule.
-pub(crate) fn wire_cast(ty: &RemoteType) -> Option<&'static str> {
+pub(crate) fn wire_cast(ty: &RemoteType) -> Option<String> {
     match &ty.family {
         Family::Other if is_address(&ty.name) => None,
-        Family::Other => Some("text"),
-        Family::Array(e) if matches!(e.family, Family::Other) && !is_address(&e.name) => Some("text[]"),
+        Family::Other => Some("text".into()),
+        Family::Array(e) if matches!(e.family, Family::Other) && !is_address(&e.name) => Some("text[]".into()),
+        // An array of a domain's values is a type of its own; that of the base type says the same.
+        Family::Array(e) if !matches!(e.family, Family::Enum(_) | Family::Citext) => {
+            let base = format!("{}[]", e.name);
+            (base != ty.name).then_some(base)
+        }
         _ => None,
     }
 }
@@ -247,10 +260,12 @@ fn text_form(name: String, pg: Option<PgType>) -> Mapped {
         remote: RemoteType { name, family: Family::Other, arrow: DataType::Utf8, nullable: true, text: None },
         pg: pg.unwrap_or(pgtype::TEXT),
         as_text: pg.is_none(),
+        domain: false,
     }
 }
 
 fn array_of(row: &TypeRow, element: Mapped) -> Mapped {
+    let domain = element.domain;
     let array = element.pg.array();
     let (Some(pg), false) = (array, matches!(element.remote.family, Family::Array(_))) else {
         // Only a domain over an array can make an array of arrays: Postgres prints it nested, we pass that on.
@@ -259,7 +274,7 @@ fn array_of(row: &TypeRow, element: Mapped) -> Mapped {
     let item = element.field("item", -1).with_nullable(true);
     Mapped {
         remote: RemoteType {
-            name: format!("{}[]", element.remote.name),
+            name: if domain { row.display.clone() } else { format!("{}[]", element.remote.name) },
             arrow: DataType::List(Arc::new(item)),
             nullable: true,
             text: None,
@@ -268,6 +283,7 @@ fn array_of(row: &TypeRow, element: Mapped) -> Mapped {
         pg,
         source_type: element.source_type.map(|t| format!("{t}[]")),
         as_text: element.as_text,
+        domain: false,
     }
 }
 

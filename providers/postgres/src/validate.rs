@@ -13,7 +13,7 @@ const VERSION_MIN: u32 = 140_000;
 /// Runs the checks. After a failed one, the others are skipped by name.
 pub(crate) async fn validate(inner: &Inner) -> Vec<Check> {
     let mut checks = Checks { done: vec![], failed: false };
-    let connected = match inner.pool.acquire().await {
+    let connected = match inner.pool.acquire_alive().await {
         Ok(c) => {
             checks.add(Check::ok("connect", format!("connected to {} as {}", inner.origin.location, inner.options.user)));
             Some(c)

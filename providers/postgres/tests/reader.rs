@@ -243,6 +243,29 @@ async fn the_sources_statement_timeout_is_ours_to_set() {
     assert_eq!(exact(&run_text(&source, "SELECT 1").await.unwrap(), 0), ["1"]);
 }
 
+/// The driver asks the server about such types in the middle of things: that must not wait behind rows that nobody reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_rows_of_types_that_are_not_built_in() {
+    let pg = Postgres::start().unwrap();
+    pg.psql(
+        "CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE DOMAIN price AS numeric(10,2); CREATE EXTENSION citext;
+         CREATE TABLE t AS SELECT 'ok'::mood AS m, ARRAY['sad'::mood] AS ms, ARRAY[i::price] AS ps, i::text::citext AS c FROM generate_series(1, 50000) i",
+    )
+    .unwrap();
+    let source = over(&pg, &[("schema_ttl", "0s")]);
+    let t = table(&source.introspect().await.unwrap(), "t");
+    let batches = tokio::time::timeout(Duration::from_secs(60), read(&source, &t)).await.unwrap().unwrap();
+    assert_eq!(exact(&batches, 2)[49_999], "[5000000]");
+    assert_eq!(exact(&batches, 0).len(), 50_000);
+    // A column that becomes such a type under a plan that knows it as text.
+    let source = over(&pg, &[]);
+    pg.psql("ALTER TABLE t ALTER m TYPE text").unwrap();
+    let t = table(&source.introspect().await.unwrap(), "t");
+    pg.psql("ALTER TABLE t ALTER m TYPE mood USING m::mood").unwrap();
+    let e = tokio::time::timeout(Duration::from_secs(60), read(&source, &t)).await.unwrap().unwrap_err();
+    assert_eq!(e.state, SqlState::FDW_INCONSISTENT_DESCRIPTOR, "{e}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn facts_are_asked_again_after_schema_ttl() {
     let pg = Postgres::start().unwrap();

@@ -12,6 +12,8 @@ const SETUP: &str = r#"
 CREATE EXTENSION citext; CREATE EXTENSION hstore;
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'Happy ''n'' glad');
 CREATE TYPE pair AS (a int, b text);
+CREATE DOMAIN pairs AS pair[];
+CREATE DOMAIN ints AS int[];
 CREATE DOMAIN price AS numeric(12,3);
 CREATE DOMAIN small_price AS price CHECK (VALUE < 100);
 "#;
@@ -104,6 +106,13 @@ const CASES: &[(&str, &[&str], &str)] = &[
     ("citext[]", &["'{A,b}'", "NULL"], "{list}"),
     ("uuid[]", &["'{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}'", "NULL"], "{list}"),
     ("int4range[]", &["'{\"[1,5)\",empty}'", "NULL"], "{list}"),
+    (
+        "price[]",
+        &["'{1.5,NULL}'", "NULL"],
+        "'[' || (SELECT string_agg(coalesce((x * 1000)::numeric(30,0)::text, 'NULL'), ',' ORDER BY i) FROM unnest({c}) WITH ORDINALITY u (x, i)) || ']'",
+    ),
+    ("pairs", &["'{\"(1,x)\"}'", "NULL"], "'[' || array_to_string({c}, ',', 'NULL') || ']'"),
+    ("ints", &["'{1,2}'", "NULL"], "{list}"),
     ("inet[]", &["'{10.0.0.1,10.0.0.0/8}'", "NULL"], "'[' || array_to_string({c}, ',', 'NULL') || ']'"),
     ("pair[]", &["ARRAY[ROW(1, 'x')::pair]", "NULL"], "'[' || array_to_string({c}, ',', 'NULL') || ']'"),
     ("jsonb[]", &["ARRAY['{\"a\":1}'::jsonb]", "NULL"], "{list}"),

@@ -53,6 +53,7 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
         }
     }
     let mut notices = Notices::default();
+    notices.missing = options.include_schemas.iter().filter(|s| !schemas.values().any(|k| k.name == **s)).cloned().collect();
     let mut facts = Facts::default();
     let none: Vec<&Row> = vec![];
     for row in &rows.relations {
@@ -265,6 +266,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 struct Notices {
     types: BTreeMap<String, (Vec<String>, usize)>,
     unreadable: usize,
+    missing: Vec<String>,
     hidden_columns: usize,
 }
 
@@ -283,6 +285,9 @@ impl Notices {
             let more = count - examples.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             out.push(format!("type {name} is read as text: {}{more}", examples.join(", ")));
+        }
+        for schema in &self.missing {
+            out.push(format!("schema \"{schema}\" of option include_schemas does not exist at the source"));
         }
         if self.unreadable > 0 {
             out.push(format!("{} tables are listed but cannot be read: the source's role lacks a right", self.unreadable));

@@ -29,21 +29,10 @@ pub(crate) struct Introspection {
 
 /// Reads everything. The rows come from a server: a cell of an unexpected type is an error, as in `?` on the driver's error.
 pub(crate) async fn introspect(pool: &Arc<Pool>, origin: &Origin, options: &PostgresOptions) -> Result<Introspection> {
-    let mut attempt = 0;
-    loop {
-        let connection = pool.acquire().await?;
-        match read(connection.client()?, options, pool.facts()).await {
-            Ok(found) => {
-                connection.release();
-                return Ok(found);
-            }
-            Err(e) if attempt == 0 && connection.reused && crate::error::is_broken(&e) => {
-                attempt += 1;
-                pool.forget_idle();
-            }
-            Err(e) => return Err(origin.running(&e)),
-        }
-    }
+    let connection = pool.acquire_alive().await?;
+    let found = read(connection.client()?, options, pool.facts()).await.map_err(|e| origin.running(&e))?;
+    connection.release();
+    Ok(found)
 }
 
 async fn read(client: &Client, options: &PostgresOptions, server: Option<ServerFacts>) -> Result<Introspection, tokio_postgres::Error> {

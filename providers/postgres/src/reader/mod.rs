@@ -227,26 +227,37 @@ async fn copy_out(
     if job.untrusted {
         connection.client()?.batch_execute("BEGIN READ ONLY").await?;
     }
-    // The newline keeps a comment at the end of a user's text from swallowing the parenthesis. The text is described in the same round trip: bytes
-    // do not tell a double from a bigint, so a column whose type was changed at the source would be read as nonsense.
+    // One round trip says whether the plan still holds; the next one starts the rows. The text is described, because bytes do not tell a double from
+    // a bigint: a column whose type was changed at the source would be read as nonsense. The COPY must not be sent before all this is answered: the
+    // driver asks the server about types that are not built in, and such an answer would wait behind rows that nobody reads yet.
     let client = connection.client()?;
+    // The newline keeps a comment at the end of a user's text from swallowing the parenthesis.
     let copy = format!("COPY ({}\n) TO STDOUT (FORMAT binary)", job.text);
     let verify = async { if job.verify.is_empty() { Ok(vec![]) } else { job.facts.ask(client, &job.verify).await } };
-    let (described, facts, stream) = tokio::join!(client.prepare(&job.text), verify, client.copy_out(&copy));
-    let (described, stream) = match (described, stream) {
-        (Ok(d), Ok(s)) => (d, s),
-        (Err(e), Err(_)) | (Ok(_), Err(e)) => {
+    let prepared = tokio::try_join!(client.prepare(&job.text), client.prepare(&copy), verify);
+    let (described, copy, facts) = match prepared {
+        Ok(p) => p,
+        Err(e) => {
             // The server refused the query, but the connection is well.
             if !is_broken(&e) && !job.untrusted {
                 connection.release();
             }
             return Err(Failure::Driver(e));
         }
-        (Err(e), Ok(_)) => return Err(Failure::Driver(e)),
     };
-    job.facts.check_answer(origin, &job.verify, &facts?)?;
+    job.facts.check_answer(origin, &job.verify, &facts)?;
     batches.check_types(described.columns().iter().map(|c| c.type_().oid()))?;
     drop(described);
+    let stream = match client.copy_out(&copy).await {
+        Ok(stream) => stream,
+        Err(e) => {
+            if !is_broken(&e) && !job.untrusted {
+                drop(copy);
+                connection.release();
+            }
+            return Err(Failure::Driver(e));
+        }
+    };
     let mut stream = Box::pin(stream);
     loop {
         let chunk = match stream.next().now_or_never() {
