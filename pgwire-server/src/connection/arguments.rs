@@ -43,8 +43,8 @@ impl<S: Socket> Connection<S> {
         let session = &self.session;
         let token = guard.token.clone();
         let value = async {
-            let prepared = session.prepare(&statement, &[]).await?;
-            let execution = session.execute(&prepared, vec![], token).await?;
+            let prepared = Box::pin(session.prepare(&statement, &[])).await?;
+            let execution = Box::pin(session.execute(&prepared, vec![], token)).await?;
             let mut stream = execution.stream.ok_or_else(lost)?;
             while let Some(batch) = stream.next().await {
                 let batch = batch?;

@@ -22,7 +22,7 @@ impl<S: Socket> Connection<S> {
         guard: &Guard,
     ) -> Result<()> {
         let token = guard.token.clone();
-        let execution = guard.run(&mut self.io, self.session.execute(prepared, values, token.clone())).await?;
+        let execution = guard.run(&mut self.io, Box::pin(self.session.execute(prepared, values, token.clone()))).await?;
         let (Some(schema), Some(stream)) = (execution.schema, execution.stream) else {
             return Err(SqlError::syntax("COPY query must have a result"));
         };

@@ -235,11 +235,11 @@ impl<S: Socket> Connection<S> {
                 backend::bare(&mut self.io.out, b'I');
                 return Ok(());
             }
-            Action::Session { .. } => return self.session_statement(portal, max, describe, guard).await,
+            Action::Session { .. } => return Box::pin(self.session_statement(portal, max, describe, guard)).await,
             Action::Engine(_) => {}
         }
         match portal.state {
-            PortalState::New => self.start(portal, guard).await?,
+            PortalState::New => Box::pin(self.start(portal, guard)).await?,
             PortalState::Done => {
                 return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "portal cannot be run anymore"));
             }
@@ -264,7 +264,7 @@ impl<S: Socket> Connection<S> {
         let kind = &prepared.statement.kind;
         let before = self.settings_before(kind);
         let token = guard.token.clone();
-        let execution = guard.run(&mut self.io, self.session.execute(prepared, portal.values.clone(), token.clone())).await?;
+        let execution = guard.run(&mut self.io, Box::pin(self.session.execute(prepared, portal.values.clone(), token.clone()))).await?;
         self.after_setting(kind, before)?;
         let notices = execution.scope.take_notices();
         match (execution.schema, execution.stream) {

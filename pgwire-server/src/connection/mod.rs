@@ -129,6 +129,8 @@ impl<S: Socket> Connection<S> {
         self.io.close().await;
     }
 
+    /// The futures of planning and running are boxed: an async function holds those that it awaits, several times over in a debug build, and a
+    /// thread has a stack of 2 MiB only.
     async fn message(&mut self, frame: Frame) -> Next {
         let simple = matches!(frame.tag, b'Q' | b'F');
         self.simple = simple;
@@ -146,15 +148,15 @@ impl<S: Socket> Connection<S> {
         let result = match message {
             Frontend::Terminate => return Next::End,
             Frontend::Query(sql) => {
-                if let Err(e) = self.simple_query(&sql).await {
+                if let Err(e) = Box::pin(self.simple_query(&sql)).await {
                     self.failed(&e);
                 }
-                self.sync_point().await;
+                Box::pin(self.sync_point()).await;
                 return Next::Continue;
             }
             Frontend::Sync => {
                 self.skip_until_sync = false;
-                self.sync_point().await;
+                Box::pin(self.sync_point()).await;
                 return Next::Continue;
             }
             Frontend::Flush => {
@@ -164,7 +166,7 @@ impl<S: Socket> Connection<S> {
             Frontend::Copy => return Next::Continue,
             Frontend::FunctionCall => {
                 self.failed(&SqlError::unsupported("the function call protocol is not supported").hint("Use SELECT."));
-                self.sync_point().await;
+                Box::pin(self.sync_point()).await;
                 return Next::Continue;
             }
             Frontend::Password(_) => {
@@ -172,16 +174,16 @@ impl<S: Socket> Connection<S> {
                 backend::error(&mut self.io.out, ErrorLevel::Fatal, &e);
                 return Next::End;
             }
-            Frontend::Parse { name, query, types } => self.parse(name, &query, &types).await,
+            Frontend::Parse { name, query, types } => Box::pin(self.parse(name, &query, &types)).await,
             Frontend::Bind { portal, statement, formats, values, results } => {
-                self.bind(portal, &statement, &formats, values, results).await
+                Box::pin(self.bind(portal, &statement, &formats, values, results)).await
             }
             Frontend::Describe(target, name) => self.describe(target, &name),
             Frontend::Close(target, name) => {
                 self.close(target, &name);
                 Ok(())
             }
-            Frontend::Execute(portal, max) => self.execute(&portal, max).await,
+            Frontend::Execute(portal, max) => Box::pin(self.execute(&portal, max)).await,
         };
         if let Err(e) = result {
             self.failed(&e);
@@ -314,7 +316,7 @@ impl<S: Socket> Connection<S> {
             StatementKind::Session(s) => {
                 let inner = match s {
                     SessionStatement::Declare { query, .. } | SessionStatement::CopyOut { query, .. } => {
-                        Some(guard.run(&mut self.io, session.prepare(query, &declared)).await?)
+                        Some(guard.run(&mut self.io, Box::pin(session.prepare(query, &declared))).await?)
                     }
                     _ => None,
                 };
@@ -322,7 +324,7 @@ impl<S: Socket> Connection<S> {
                 (Action::Session { statement: Arc::new(statement), inner }, params)
             }
             _ => {
-                let prepared = guard.run(&mut self.io, session.prepare(&statement, &declared)).await?;
+                let prepared = guard.run(&mut self.io, Box::pin(session.prepare(&statement, &declared))).await?;
                 let params = prepared.params.clone();
                 (Action::Engine(prepared), params)
             }

@@ -50,7 +50,7 @@ impl<S: Socket> Connection<S> {
                 if self.portals.contains_key(name) {
                     return Err(SqlError::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
                 }
-                self.start(&mut cursor, guard).await?;
+                Box::pin(self.start(&mut cursor, guard)).await?;
                 self.store_portal(name.clone(), cursor)?;
                 self.complete("DECLARE CURSOR");
             }
@@ -163,7 +163,7 @@ impl<S: Socket> Connection<S> {
         };
         let guard = self.begin(shown, token);
         if matches!((&cursor.state, &cursor.planned.action), (PortalState::New, Action::Engine(_))) {
-            self.start(&mut cursor, &guard).await?;
+            Box::pin(self.start(&mut cursor, &guard)).await?;
         }
         Ok((cursor, guard))
     }

@@ -132,7 +132,7 @@ pub(crate) async fn packets<S: Socket>(server: Arc<Server>, socket: S, peer: Pee
             let entry = guard.entry.clone();
             tracing::info!(pid = entry.pid, user = entry.user, client = entry.client, tls = entry.tls, "session begins");
             let connection = Connection::new(io, session, guard);
-            connection.run().await;
+            Box::pin(connection.run()).await;
             tracing::info!(pid = entry.pid, "session ends");
         }
         Err(Refused::Gone) => {}
