@@ -199,7 +199,9 @@ async fn tokio_postgres_works_with_it() {
     let e = client.query("select nope", &[]).await.unwrap_err();
     assert_eq!(e.code().unwrap().code(), "42703");
     let cancel = client.cancel_token();
-    let running = client.query("select count(*) from generate_series(1, 100000000000)", &[]);
+    // Prepared before, so that "active" below means that it is being executed: a cancel between two messages hits nothing, as in Postgres.
+    let statement = client.prepare("select count(*) from generate_series(1, 100000000000)").await.unwrap();
+    let running = client.query(&statement, &[]);
     let (result, ()) = tokio::join!(running, async {
         s.until("it runs", |server| server.sessions.list().iter().any(|e| e.activity().state.as_str() == "active")).await;
         cancel.cancel_query(tokio_postgres::NoTls).await.unwrap();
