@@ -19,7 +19,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 use crate::error::Result;
 use crate::pushdown::{Dialect, Rel};
 
-pub(crate) use options::parse_bool;
+pub(crate) use options::{distance, parse_bool};
 pub use options::{OptionKind, OptionSpec, OptionValues, Secret};
 pub use schema::{ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, SchemaInfo, SourceCatalog, TableInfo, TableKind};
 pub use scope::{Notice, QueryScope, RemoteStats, Severity};

@@ -120,6 +120,14 @@ impl OptionValues {
                 )
                 .hint(format!("{}: {}", spec.name, spec.doc)));
             }
+            // `SECRET name` may stand for any option; its value must fit too, and no message may show it.
+            if let Some(v) = secrets.get(spec.name) {
+                check(spec, v.expose()).map_err(|e| SqlError {
+                    message: format!("the secret given for option \"{}\" does not fit: it takes {}", spec.name, spec.kind),
+                    ..e
+                })?;
+                continue;
+            }
             if let Some(v) = value.or_else(|| spec.default.map(str::to_string)) {
                 check(spec, &v)?;
                 plain.insert(spec.name.to_string(), v);
@@ -128,9 +136,9 @@ impl OptionValues {
         Ok(OptionValues { plain, secret: secrets })
     }
 
-    /// A text, if given or defaulted.
+    /// A text, if given or defaulted; also where it was given as `SECRET name`.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.plain.get(name).map(String::as_str)
+        self.plain.get(name).map(String::as_str).or_else(|| self.secret.get(name).map(Secret::expose))
     }
     /// A secret, if given. A plain value of that name is taken as one too.
     pub fn secret(&self, name: &str) -> Option<Secret> {

@@ -1,12 +1,14 @@
 //! The statements about what Fjord remembers: secrets, connectors, views, comments.
 
 mod execute;
+pub(crate) mod rows;
+mod view;
 
 use std::fmt;
 
-pub use execute::{execute, schema};
-
 use crate::source::Secret;
+
+pub use execute::{DdlResult, execute, result_schema};
 
 /// A parsed statement of this family.
 #[derive(Debug, Clone)]
