@@ -33,8 +33,11 @@ pub(super) async fn check(options: &BTreeMap<String, String>) -> Result<()> {
             },
         };
         if found.into_iter().any(denied) {
-            return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("host \"{host}\" is a link-local or cloud metadata address"))
-                .hint("Such addresses are denied to connectors; the server's option --allow-link-local permits them."));
+            return Err(SqlError::new(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("host \"{host}\" is a link-local or cloud metadata address"),
+            )
+            .hint("Such addresses are denied to connectors; allow_link_local = true under [secrets] in fjord.toml permits them."));
         }
     }
     Ok(())
@@ -46,7 +49,9 @@ fn hosts(options: &BTreeMap<String, String>) -> Vec<String> {
     for (key, value) in options {
         match key.as_str() {
             // libpq's lists of hosts; a path is a Unix socket.
-            "host" | "hostaddr" => all.extend(value.split(',').map(str::trim).filter(|h| !h.is_empty() && !h.starts_with('/')).map(unbracket)),
+            "host" | "hostaddr" => {
+                all.extend(value.split(',').map(str::trim).filter(|h| !h.is_empty() && !h.starts_with('/')).map(unbracket))
+            }
             "url" | "endpoint" | "location" => {
                 if let Ok(u) = url::Url::parse(value) {
                     let bucket = matches!(u.scheme(), "s3" | "gs" | "az" | "abfs" | "abfss" | "file");

@@ -459,7 +459,10 @@ impl Catalog {
             match check.status {
                 CheckStatus::Failed => {
                     return Err(check.error.unwrap_or_else(|| {
-                        SqlError::new(SqlState::FDW_ERROR, format!("connector \"{}\": check {} failed: {}", entry.name, check.name, check.detail))
+                        SqlError::new(
+                            SqlState::FDW_ERROR,
+                            format!("connector \"{}\": check {} failed: {}", entry.name, check.name, check.detail),
+                        )
                     }));
                 }
                 CheckStatus::Warning => outcome.warnings.push((format!("{}: {}", check.name, check.detail), check.hint)),
@@ -603,7 +606,8 @@ pub(crate) fn unknown_view(name: &str) -> SqlError {
 }
 
 fn changed_meanwhile(name: &str) -> SqlError {
-    SqlError::new(SqlState::SERIALIZATION_FAILURE, format!("connector \"{name}\" was altered by somebody else meanwhile")).hint("Try again.")
+    SqlError::new(SqlState::SERIALIZATION_FAILURE, format!("connector \"{name}\" was altered by somebody else meanwhile"))
+        .hint("Try again.")
 }
 
 fn dependents(verb: &str, what: &str, name: &str, views: &[(String, String)], hint: &str) -> SqlError {
@@ -615,7 +619,10 @@ fn dependents(verb: &str, what: &str, name: &str, views: &[(String, String)], hi
 
 fn room(count: usize, what: &str) -> Result<()> {
     if count >= OBJECTS_MAX {
-        return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("there are {count} {what} already, the limit is {OBJECTS_MAX}")));
+        return Err(SqlError::new(
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+            format!("there are {count} {what} already, the limit is {OBJECTS_MAX}"),
+        ));
     }
     Ok(())
 }
@@ -642,9 +649,11 @@ fn check_twins(state: &State, name: &str) -> Result<()> {
         of(other, name) || of(name, other)
     });
     match clash {
-        Some(other) => Err(SqlError::new(SqlState::DUPLICATE_OBJECT, format!("a connector \"{name}\" would hide schemas of connector \"{other}\""))
-            .detail("Connector \"x\" shows its schemas as \"x\", \"x__schema\" and \"x_live\" in the default database.")
-            .hint("Choose another name.")),
+        Some(other) => {
+            Err(SqlError::new(SqlState::DUPLICATE_OBJECT, format!("a connector \"{name}\" would hide schemas of connector \"{other}\""))
+                .detail("Connector \"x\" shows its schemas as \"x\", \"x__schema\" and \"x_live\" in the default database.")
+                .hint("Choose another name."))
+        }
         None => Ok(()),
     }
 }

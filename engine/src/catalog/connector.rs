@@ -146,7 +146,8 @@ fn entry(
     timeout: Duration,
     health: Arc<Mutex<Health>>,
 ) -> Entry {
-    let schema = Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, format!("connector \"{name}\": the source's schema has not been read yet")));
+    let schema =
+        Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, format!("connector \"{name}\": the source's schema has not been read yet")));
     Entry {
         name: name.into(),
         stored: stored.clone(),

@@ -269,7 +269,13 @@ impl Catalog {
 
     fn remember(&self, event: Option<Event>) {
         let Some(event) = event else { return };
-        tracing::info!(connector = event.connector, from = event.from.map(Phase::as_str), to = event.to.map(Phase::as_str), detail = event.detail, "connector state");
+        tracing::info!(
+            connector = event.connector,
+            from = event.from.map(Phase::as_str),
+            to = event.to.map(Phase::as_str),
+            detail = event.detail,
+            "connector state"
+        );
         self.events.lock().push(event);
     }
 
@@ -583,9 +589,7 @@ impl CatalogSnapshot {
         loop {
             let more: Vec<_> = reads
                 .iter()
-                .filter(|(k, names)| {
-                    !found.contains(k) && names.iter().any(|n| first(n) || found.iter().any(|(s, v)| names_view(n, s, v)))
-                })
+                .filter(|(k, names)| !found.contains(k) && names.iter().any(|n| first(n) || found.iter().any(|(s, v)| names_view(n, s, v))))
                 .map(|(k, _)| (*k).clone())
                 .collect();
             if more.is_empty() {

@@ -49,7 +49,7 @@ impl Keyring {
                 SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
                 "a secret given as a literal cannot be stored: the server has no key to encrypt it with",
             )
-            .hint("Start the server with a secret key (FJORD_SECRET_KEY or secret_key_file), or use CREATE SECRET name FROM ENV '...' or FROM FILE '...'."));
+            .hint("Start the server with a secret key (FJORD_SECRET_KEY, or key_file under [secrets] in fjord.toml), or use CREATE SECRET name FROM ENV '...' or FROM FILE '...'."));
         };
         let mut nonce = [0u8; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).map_err(|_| SqlError::internal("no random numbers"))?;
@@ -76,9 +76,8 @@ impl Keyring {
         };
         let nonce: [u8; NONCE_LEN] = unhex(&sealed.nonce).and_then(|n| n.try_into().ok()).ok_or_else(wrong)?;
         let mut data = unhex(&sealed.data).ok_or_else(wrong)?;
-        let plain = cipher
-            .open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(place.as_bytes()), &mut data)
-            .map_err(|_| wrong())?;
+        let plain =
+            cipher.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(place.as_bytes()), &mut data).map_err(|_| wrong())?;
         String::from_utf8(plain.to_vec()).map(Secret::new).map_err(|_| wrong())
     }
 

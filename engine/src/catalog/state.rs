@@ -30,13 +30,7 @@ pub(super) struct State {
 
 impl Default for State {
     fn default() -> Self {
-        State {
-            next_oid: FIRST_OID,
-            connectors: BTreeMap::new(),
-            secrets: BTreeMap::new(),
-            views: BTreeMap::new(),
-            oids: BTreeMap::new(),
-        }
+        State { next_oid: FIRST_OID, connectors: BTreeMap::new(), secrets: BTreeMap::new(), views: BTreeMap::new(), oids: BTreeMap::new() }
     }
 }
 

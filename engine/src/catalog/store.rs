@@ -129,7 +129,9 @@ impl Commits {
                 match limited(store.put_opts(&object_path(name), PutPayload::from(bytes), options)).await {
                     Ok(_) => Ok(Put::Created),
                     // Some stores answer a failed If-None-Match with 412.
-                    Err(Failed::Store(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })) => Ok(Put::Exists),
+                    Err(Failed::Store(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. })) => {
+                        Ok(Put::Exists)
+                    }
                     Err(e) => Err(failed("write", name, &e)),
                 }
             }

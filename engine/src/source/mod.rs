@@ -19,8 +19,8 @@ use datafusion::execution::memory_pool::MemoryPool;
 use crate::error::Result;
 use crate::pushdown::{Dialect, Rel};
 
-pub(crate) use options::{distance, parse_bool};
 pub use options::{OptionKind, OptionSpec, OptionValues, Secret};
+pub(crate) use options::{distance, parse_bool};
 pub use schema::{ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, SchemaInfo, SourceCatalog, TableInfo, TableKind};
 pub use scope::{Notice, QueryScope, RemoteStats, Severity};
 

@@ -4,28 +4,18 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::memory::MemoryStream;
 
 use super::{AlterConnector, CommentTarget, CreateConnector, Ddl, Mode, ViewName};
 use crate::catalog::{Catalog, Outcome, View};
 use crate::error::{Result, SqlError, SqlState};
-use crate::session::Session;
+use crate::session::{Execution, Session};
 use crate::source::{CheckStatus, Notice, QueryScope, Severity};
 use crate::sql::ddl::rows;
 use crate::sql::quote_ident;
 
-/// What a statement gives.
-#[derive(Debug)]
-pub struct DdlResult {
-    /// The result's columns; `None` where it returns no rows.
-    pub schema: Option<SchemaRef>,
-    /// The rows.
-    pub batches: Vec<RecordBatch>,
-    /// The command tag.
-    pub tag: &'static str,
-}
-
 /// The columns that a statement will return, without running it.
-pub fn result_schema(ddl: &Ddl) -> Option<SchemaRef> {
+pub fn schema(ddl: &Ddl) -> Option<SchemaRef> {
     match ddl {
         Ddl::ShowSecrets => Some(rows::secrets_schema()),
         Ddl::ShowConnectors { .. } => Some(rows::connectors_schema()),
@@ -38,7 +28,7 @@ pub fn result_schema(ddl: &Ddl) -> Option<SchemaRef> {
 }
 
 /// Runs a statement. Changes take effect at once for all sessions. Notices go through the scope.
-pub async fn execute(session: &Session, ddl: &Ddl, scope: Arc<QueryScope>) -> Result<DdlResult> {
+pub async fn execute(session: &Session, ddl: &Ddl, scope: Arc<QueryScope>) -> Result<Execution> {
     let work = run(session, ddl, &scope);
     // A cancelled statement may have taken effect, if its commit was on the way; what it would have answered is not known then.
     tokio::select! {
@@ -47,16 +37,20 @@ pub async fn execute(session: &Session, ddl: &Ddl, scope: Arc<QueryScope>) -> Re
     }
 }
 
-async fn run(session: &Session, ddl: &Ddl, scope: &QueryScope) -> Result<DdlResult> {
+async fn run(session: &Session, ddl: &Ddl, scope: &Arc<QueryScope>) -> Result<Execution> {
     let catalog = &session.engine.catalog;
     let outcome = match ddl {
-        Ddl::ShowSecrets => return answer(ddl, rows::secrets(catalog)?),
-        Ddl::ShowConnectors { like } => return answer(ddl, rows::connectors(catalog, like.as_deref())?),
-        Ddl::ShowConnectorTypes => return answer(ddl, rows::types(catalog)?),
-        Ddl::ShowCreateConnector(n) => return answer(ddl, rows::texts(&["create_statement"], vec![vec![Some(catalog.show_create(n)?)]])?),
-        Ddl::ShowCreateView(n) => return answer(ddl, rows::texts(&["create_statement"], vec![vec![Some(show_create_view(catalog, n)?)]])?),
-        Ddl::DescribeConnector(n) => return answer(ddl, describe(catalog, n).await?),
-        Ddl::ValidateConnector(n) => return answer(ddl, validate(catalog, n).await?),
+        Ddl::ShowSecrets => return answer(ddl, scope, rows::secrets(catalog)?),
+        Ddl::ShowConnectors { like } => return answer(ddl, scope, rows::connectors(catalog, like.as_deref())?),
+        Ddl::ShowConnectorTypes => return answer(ddl, scope, rows::types(catalog)?),
+        Ddl::ShowCreateConnector(n) => {
+            return answer(ddl, scope, rows::texts(&["create_statement"], vec![vec![Some(catalog.show_create(n)?)]])?);
+        }
+        Ddl::ShowCreateView(n) => {
+            return answer(ddl, scope, rows::texts(&["create_statement"], vec![vec![Some(show_create_view(catalog, n)?)]])?);
+        }
+        Ddl::DescribeConnector(n) => return answer(ddl, scope, describe(catalog, n).await?),
+        Ddl::ValidateConnector(n) => return answer(ddl, scope, validate(catalog, n).await?),
         Ddl::CreateSecret { or_replace, if_not_exists, name, source } => {
             catalog.create_secret(name, source, &session.info.user, *or_replace, *if_not_exists).await?
         }
@@ -70,7 +64,7 @@ async fn run(session: &Session, ddl: &Ddl, scope: &QueryScope) -> Result<DdlResu
                 catalog.catch_up_fully().await?;
                 if !catalog.snapshot().connectors.contains_key(name) {
                     scope.say(format!("connector \"{name}\" does not exist, skipping"));
-                    return Ok(DdlResult { schema: None, batches: vec![], tag: ddl.tag() });
+                    return done(ddl, scope);
                 }
             }
             alter(session, catalog, name, action).await?
@@ -95,11 +89,17 @@ async fn run(session: &Session, ddl: &Ddl, scope: &QueryScope) -> Result<DdlResu
         },
     };
     tell(scope, outcome);
-    Ok(DdlResult { schema: None, batches: vec![], tag: ddl.tag() })
+    done(ddl, scope)
 }
 
-fn answer(ddl: &Ddl, batch: RecordBatch) -> Result<DdlResult> {
-    Ok(DdlResult { schema: Some(batch.schema()), batches: vec![batch], tag: ddl.tag() })
+fn answer(ddl: &Ddl, scope: &Arc<QueryScope>, batch: RecordBatch) -> Result<Execution> {
+    let schema = batch.schema();
+    let stream = MemoryStream::try_new(vec![batch], schema.clone(), None)?;
+    Ok(Execution { schema: Some(schema), stream: Some(Box::pin(stream)), tag: ddl.tag().into(), scope: scope.clone() })
+}
+
+fn done(ddl: &Ddl, scope: &Arc<QueryScope>) -> Result<Execution> {
+    Ok(Execution { schema: None, stream: None, tag: ddl.tag().into(), scope: scope.clone() })
 }
 
 fn tell(scope: &QueryScope, outcome: Outcome) {
@@ -161,10 +161,8 @@ pub(super) fn view_key(n: &ViewName) -> Result<(String, String)> {
 fn show_create_view(catalog: &Catalog, n: &ViewName) -> Result<String> {
     let key = view_key(n)?;
     let snapshot = catalog.snapshot();
-    let view: &Arc<View> = snapshot
-        .views
-        .get(&key)
-        .ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("view \"{}\" does not exist", n.name)))?;
+    let view: &Arc<View> =
+        snapshot.views.get(&key).ok_or_else(|| SqlError::new(SqlState::UNDEFINED_TABLE, format!("view \"{}\" does not exist", n.name)))?;
     Ok(format!("CREATE VIEW {}.{} AS {}", quote_ident(&view.schema), quote_ident(&view.name), view.definition))
 }
 

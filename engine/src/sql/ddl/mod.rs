@@ -1,6 +1,7 @@
 //! The statements about what Fjord remembers: secrets, connectors, views, comments.
 
 mod execute;
+#[allow(dead_code)]
 pub(crate) mod rows;
 mod view;
 
@@ -8,7 +9,7 @@ use std::fmt;
 
 use crate::source::Secret;
 
-pub use execute::{DdlResult, execute, result_schema};
+pub use execute::{execute, schema};
 
 /// A parsed statement of this family.
 #[derive(Debug, Clone)]

@@ -57,7 +57,8 @@ pub(crate) fn batch(schema: SchemaRef, columns: Vec<Column>) -> Result<RecordBat
             }
         })
         .collect();
-    RecordBatch::try_new(schema, arrays).map_err(|e| crate::error::SqlError::internal(format!("a system table does not fit its schema: {e}")))
+    RecordBatch::try_new(schema, arrays)
+        .map_err(|e| crate::error::SqlError::internal(format!("a system table does not fit its schema: {e}")))
 }
 
 /// A clock reading as a column holds it.
@@ -318,8 +319,14 @@ mod tests {
     #[test]
     fn like() {
         for (name, pattern, yes) in [
-            ("shop", "s%", true), ("shop", "_hop", true), ("shop", "%", true), ("", "%", true), ("shop", "hop", false), ("a_b", "a\\_b", true),
-            ("axb", "a\\_b", false), ("aaaaaaaaaaaaaaaaaaaaaaaaab", "%a%a%a%a%a%a%a%a%c", false),
+            ("shop", "s%", true),
+            ("shop", "_hop", true),
+            ("shop", "%", true),
+            ("", "%", true),
+            ("shop", "hop", false),
+            ("a_b", "a\\_b", true),
+            ("axb", "a\\_b", false),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaab", "%a%a%a%a%a%a%a%a%c", false),
         ] {
             assert_eq!(matches_like(name, pattern), yes, "{name} {pattern}");
         }
