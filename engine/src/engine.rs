@@ -76,6 +76,8 @@ pub struct Engine {
     pub database: String,
     /// Running and finished queries.
     pub queries: QueryRegistry,
+    /// What clients asked for and Fjord refused.
+    pub unsupported: crate::system::UnsupportedQueries,
     system: RwLock<Vec<Arc<dyn SystemSchema>>>,
     next_query: AtomicU64,
 }
@@ -97,6 +99,7 @@ impl Engine {
             runtime,
             database,
             queries: QueryRegistry::default(),
+            unsupported: Default::default(),
             system: RwLock::default(),
             next_query: AtomicU64::new(1),
         }))

@@ -108,8 +108,6 @@ states! {
     UNDEFINED_PARAMETER = "42P02";
     /// An unknown object of another kind (connector type, secret, setting).
     UNDEFINED_OBJECT = "42704";
-    /// A column is named twice.
-    DUPLICATE_COLUMN = "42701";
     /// A name that means two things.
     AMBIGUOUS_COLUMN = "42702";
     /// A cursor of that name exists.

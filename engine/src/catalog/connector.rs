@@ -1,18 +1,21 @@
 //! An open connector: from its stored form to a source, and the reading of its schema.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
 use parking_lot::Mutex;
 
 use super::health::Health;
 use super::secret::{Keyring, option_place};
 use super::state::{State, StoredConnector, StoredOption};
-use super::{View, address};
+use super::{Catalog, View, address};
 use crate::error::{Result, SqlError, SqlState};
 use crate::pushdown::Dialect;
 use crate::source::{
@@ -110,6 +113,7 @@ pub(super) fn open(
     types: &[Arc<dyn ConnectorType>],
     keys: &Keyring,
     health: Arc<Mutex<Health>>,
+    catalog: &Weak<Catalog>,
 ) -> Result<Entry> {
     let kind = find_type(types, &stored.type_name)?;
     let mut given = BTreeMap::new();
@@ -131,7 +135,8 @@ pub(super) fn open(
     let values = OptionValues::validate(kind.name(), kind.options(), &given, secrets)?;
     let ttl = values.duration("schema_ttl").unwrap_or(DEFAULT_TTL);
     let timeout = values.duration("connect_timeout").unwrap_or(DEFAULT_CONNECT_TIMEOUT) + READ_TIMEOUT;
-    let source = kind.open(name, values)?;
+    let inner = kind.open(name, values)?;
+    let source = Arc::new(Reporting { inner, name: name.into(), catalog: catalog.clone() });
     Ok(entry(name, stored, source, digest, addresses, ttl, timeout, health))
 }
 
@@ -211,8 +216,16 @@ pub(super) fn digest(secrets: &BTreeMap<String, Secret>) -> [u8; 32] {
     ctx.finish().as_ref().try_into().unwrap_or_default()
 }
 
-/// The objects that a view reads, as dotted names; and the connectors of `remote_query('name', ...)`.
+/// The objects that a view reads.
 pub(super) fn reads(view: &View) -> Vec<Vec<String>> {
+    match crate::sql::parse_query(&view.definition).map(|s| s.kind) {
+        Ok(crate::sql::StatementKind::Query(q)) => named(&q),
+        _ => vec![],
+    }
+}
+
+/// The objects that a query names, as dotted names; a connector of `remote_query('name', ...)` as a name of three parts.
+pub(super) fn named(query: &sqlparser::ast::Statement) -> Vec<Vec<String>> {
     use std::ops::ControlFlow;
 
     use sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, ObjectName, TableFactor, Value, Visit, Visitor};
@@ -244,11 +257,73 @@ pub(super) fn reads(view: &View) -> Vec<Vec<String>> {
             ControlFlow::Continue(())
         }
     }
-    let Ok(statement) = crate::sql::parse_query(&view.definition) else { return vec![] };
-    let crate::sql::StatementKind::Query(q) = statement.kind else { return vec![] };
     let mut names = Names::default();
-    let _ = q.visit(&mut names);
+    let _ = query.visit(&mut names);
     names.0
+}
+
+/// A source that tells the catalog how its queries fare: a query that finds the source gone is noticed as soon as an introspection would.
+#[derive(Debug)]
+struct Reporting {
+    inner: Arc<dyn Source>,
+    name: String,
+    catalog: Weak<Catalog>,
+}
+
+#[async_trait]
+impl Source for Reporting {
+    fn dialect(&self) -> Option<Arc<dyn Dialect>> {
+        self.inner.dialect()
+    }
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    async fn validate(&self) -> Vec<Check> {
+        self.inner.validate().await
+    }
+    async fn introspect(&self) -> Result<SourceCatalog> {
+        self.inner.introspect().await
+    }
+    fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream> {
+        let stream = self.inner.execute(request)?;
+        let (catalog, name) = (self.catalog.clone(), self.name.clone());
+        // Only the first batch says that the source is well; each error is looked at.
+        let mut told = false;
+        let schema = stream.schema();
+        let watched = stream.inspect(move |item| match item {
+            Ok(_) if told => {}
+            Ok(_) => {
+                told = true;
+                if let Some(c) = catalog.upgrade() {
+                    c.report_ok(&name);
+                }
+            }
+            Err(e) => {
+                let error = sql_error(e);
+                if let (Some(c), Some(error)) = (catalog.upgrade(), error) {
+                    c.report_error(&name, &error);
+                }
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, watched)))
+    }
+    async fn describe(&self, text: &str) -> Result<SchemaRef> {
+        self.inner.describe(text).await
+    }
+    fn pool(&self) -> PoolStatus {
+        self.inner.pool()
+    }
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
+
+/// Our own error in a DataFusion error.
+fn sql_error(e: &DataFusionError) -> Option<SqlError> {
+    match e.find_root() {
+        DataFusionError::External(inner) => inner.downcast_ref::<SqlError>().cloned(),
+        _ => None,
+    }
 }
 
 /// The source of a connector that cannot be opened.

@@ -179,6 +179,36 @@ impl Catalog {
         self.snapshot().connectors.get(name).cloned().ok_or_else(|| self.unknown_connector(name))
     }
 
+    /// Before a query is planned: reads the schemas of those of its connectors that have not been reached yet, and lets old ones be read again in the
+    /// background. What cannot be reached is no error here: resolving the name says so. `path`: the schemas of bare names.
+    pub async fn ready_for(&self, query: &sqlparser::ast::Statement, path: &[String]) {
+        let waiting: Vec<String> = {
+            let inner = self.inner.lock();
+            let needs = |e: &Entry| {
+                let l = e.loaded.lock();
+                !e.stored.paused && (l.schema.is_err() || l.at.is_some_and(|at| at.elapsed() > e.ttl))
+            };
+            inner.entries.values().filter(|e| needs(e)).map(|e| e.name.clone()).collect()
+        };
+        // Nearly always: nothing to do, and the query is not looked at.
+        if waiting.is_empty() {
+            return;
+        }
+        let names = self.snapshot().names_behind(connector::named(query));
+        let of =
+            |c: &str, schema: &str| schema.strip_prefix(c).is_some_and(|rest| rest.is_empty() || rest == "_live" || rest.starts_with("__"));
+        let meant = |c: &String| {
+            names.iter().any(|n| match n.as_slice() {
+                [a, _, _] => a == c || *a == self.database && of(c, &n[1]),
+                [schema, _] => of(c, schema),
+                [_] => path.iter().any(|schema| of(c, schema)),
+                _ => false,
+            })
+        };
+        let all = waiting.iter().filter(|c| meant(c)).map(|c| self.connector(c));
+        futures::future::join_all(all).await;
+    }
+
     /// Reads the schema of a source again, now.
     pub async fn refresh(&self, name: &str) -> Result<Arc<Connector>> {
         let entry = self.entry(name)?;
@@ -315,10 +345,12 @@ impl Catalog {
                     (None, Some(b)) if b.stored.same_source(stored) && same_secrets => b.describe(stored),
                     (None, _) => {
                         close.extend(before);
-                        connector::open(name, stored, &commit.state, &self.types, &self.keys, health.clone()).unwrap_or_else(|e| {
-                            events.extend(health.lock().failed(name, &e, true));
-                            connector::broken(name, stored, e, health.clone())
-                        })
+                        connector::open(name, stored, &commit.state, &self.types, &self.keys, health.clone(), &self.me).unwrap_or_else(
+                            |e| {
+                                events.extend(health.lock().failed(name, &e, true));
+                                connector::broken(name, stored, e, health.clone())
+                            },
+                        )
                     }
                 };
                 events.extend(phase_of(name, &entry));
@@ -461,7 +493,9 @@ impl Catalog {
             let state = inner.commit.state.clone();
             let used: Vec<Arc<Entry>> = inner.entries.values().filter(|e| reads_files(e, &state)).cloned().collect();
             for e in used {
-                let Ok(new) = connector::open(&e.name, &e.stored, &state, &self.types, &self.keys, e.health.clone()) else { continue };
+                let Ok(new) = connector::open(&e.name, &e.stored, &state, &self.types, &self.keys, e.health.clone(), &self.me) else {
+                    continue;
+                };
                 if new.secrets == e.secrets {
                     continue;
                 }
@@ -539,7 +573,7 @@ async fn keep_up(catalog: Weak<Catalog>, stop: CancellationToken) {
         }
         let Some(c) = catalog.upgrade() else { return };
         round = round.wrapping_add(1);
-        let result = if failing || round % POLLS_PER_LIST == 0 { c.catch_up_fully().await } else { c.catch_up().await };
+        let result = if failing || round.is_multiple_of(POLLS_PER_LIST) { c.catch_up_fully().await } else { c.catch_up().await };
         if let Err(e) = &result
             && !failing
         {
@@ -581,6 +615,20 @@ impl CatalogSnapshot {
     /// The views that read from one view, directly or through others.
     pub fn dependents_of_view(&self, schema: &str, name: &str) -> Vec<(String, String)> {
         self.views_over(|n| names_view(n, schema, name))
+    }
+
+    /// Names, and the names that views among them read, and so on.
+    fn names_behind(&self, mut names: Vec<Vec<String>>) -> Vec<Vec<String>> {
+        let mut seen: std::collections::BTreeSet<&(String, String)> = Default::default();
+        let mut i = 0;
+        while i < names.len() {
+            let view = self.views.keys().find(|(s, v)| names_view(&names[i], s, v));
+            if let Some(key) = view.filter(|k| seen.insert(k)) {
+                names.extend(connector::reads(&self.views[key]));
+            }
+            i += 1;
+        }
+        names
     }
 
     fn views_over(&self, first: impl Fn(&[String]) -> bool) -> Vec<(String, String)> {

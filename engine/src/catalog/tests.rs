@@ -475,7 +475,7 @@ impl ObjectStore for Odd {
         }
         let result = self.inner.put_opts(l, p, o).await?;
         // The probe's puts come first and are answered well.
-        if self.how == How::LosesAnswers && l.as_ref().contains("0000") && self.puts.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if self.how == How::LosesAnswers && l.as_ref().contains("0000") && self.puts.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             return Err(object_store::Error::Generic { store: "odd", source: "connection reset".into() });
         }
         Ok(result)

@@ -205,6 +205,7 @@ impl Session {
     }
 
     async fn prepare_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
+        self.sources_ready(query).await;
         let env = self.env();
         let plan = plan_statement(&env, query.clone()).await?;
         let params = params::infer(&plan, declared)?;
@@ -222,9 +223,18 @@ impl Session {
         })
     }
 
+    /// Sources of a query that have not been reached yet are tried, schemas that are old are read again.
+    async fn sources_ready(&self, query: &ast::Statement) {
+        let path = self.settings.read().search_path(&self.info.user);
+        self.engine.catalog.ready_for(query, &path).await;
+    }
+
     /// The plan, made again where the catalog or a setting has changed since.
     async fn fresh(&self, prepared: &Prepared) -> Result<Arc<Planned>> {
         let Some(planned) = &prepared.plan else { return Err(SqlError::internal("nothing to run")) };
+        if let StatementKind::Query(q) = &prepared.statement.kind {
+            self.sources_ready(q).await;
+        }
         if planned.env.snapshot.version == self.engine.catalog.snapshot().version && planned.settings == *self.settings.read() {
             return Ok(planned.clone());
         }

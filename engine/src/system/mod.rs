@@ -2,9 +2,16 @@
 //!
 //! A table is a [`SystemTable`]: a schema and a function that gives the rows at the moment of the scan. Nothing here asks a source.
 
+mod connector_events;
+mod connector_health;
+mod connector_options;
+mod connector_types;
+mod connectors;
 mod pushdown_summary;
 mod queries;
 mod remote_queries;
+mod secrets;
+mod unsupported_queries;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -24,6 +31,8 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::session::SessionInfo;
 
+pub use unsupported_queries::{UNSUPPORTED_MAX, UnsupportedQueries};
+
 /// One table of `sys`.
 pub trait SystemTable: Send + Sync + Debug {
     /// Its name.
@@ -38,7 +47,18 @@ pub trait SystemTable: Send + Sync + Debug {
 
 /// Every table of `sys`, by name.
 pub fn tables() -> Vec<Arc<dyn SystemTable>> {
-    vec![Arc::new(pushdown_summary::PushdownSummary), Arc::new(queries::Queries), Arc::new(remote_queries::RemoteQueries)]
+    vec![
+        Arc::new(connectors::Connectors),
+        Arc::new(connector_health::ConnectorHealth),
+        Arc::new(connector_events::ConnectorEvents),
+        Arc::new(connector_types::ConnectorTypes),
+        Arc::new(connector_options::ConnectorOptions),
+        Arc::new(secrets::Secrets),
+        Arc::new(unsupported_queries::Table),
+        Arc::new(pushdown_summary::PushdownSummary),
+        Arc::new(queries::Queries),
+        Arc::new(remote_queries::RemoteQueries),
+    ]
 }
 
 /// The schema as one session sees it.

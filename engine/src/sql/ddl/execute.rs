@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::physical_plan::memory::MemoryStream;
 
 use super::{AlterConnector, CommentTarget, CreateConnector, Ddl, Mode, ViewName};
 use crate::catalog::{Catalog, Outcome, View};
@@ -93,13 +92,11 @@ async fn run(session: &Session, ddl: &Ddl, scope: &Arc<QueryScope>) -> Result<Ex
 }
 
 fn answer(ddl: &Ddl, scope: &Arc<QueryScope>, batch: RecordBatch) -> Result<Execution> {
-    let schema = batch.schema();
-    let stream = MemoryStream::try_new(vec![batch], schema.clone(), None)?;
-    Ok(Execution { schema: Some(schema), stream: Some(Box::pin(stream)), tag: ddl.tag().into(), scope: scope.clone() })
+    Execution::rows(batch.schema(), vec![batch], ddl.tag(), scope.clone())
 }
 
 fn done(ddl: &Ddl, scope: &Arc<QueryScope>) -> Result<Execution> {
-    Ok(Execution { schema: None, stream: None, tag: ddl.tag().into(), scope: scope.clone() })
+    Ok(Execution::done(ddl.tag(), scope.clone()))
 }
 
 fn tell(scope: &QueryScope, outcome: Outcome) {

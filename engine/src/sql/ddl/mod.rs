@@ -1,7 +1,6 @@
 //! The statements about what Fjord remembers: secrets, connectors, views, comments.
 
 mod execute;
-#[allow(dead_code)]
 pub(crate) mod rows;
 mod view;
 
