@@ -76,9 +76,11 @@ pub(crate) fn partitions_of(files: &[String], reading: &Reading) -> Result<Vec<(
         if !agree || (reading.partition_columns.is_none() && found.len() != keys.len()) {
             let shown = |k: &[&str]| if k.is_empty() { "none".to_string() } else { k.join(", ") };
             let wanted: Vec<&str> = keys.iter().map(String::as_str).collect();
-            let other = files.first().map_or("", String::as_str);
-            return Err(mixed(format!("file \"{file}\" lies in partition folders ({}), others in ({})", shown(&found), shown(&wanted)))
-                .detail(format!("Compared with \"{other}\"."))
+            let other = match &reading.partition_columns {
+                Some(_) => "the option partition_columns says".to_string(),
+                None => format!("file \"{}\" in", files.first().map_or("", String::as_str)),
+            };
+            return Err(mixed(format!("file \"{file}\" lies in partition folders ({}), {other} ({})", shown(&found), shown(&wanted)))
                 .hint("Name the partition columns with the option partition_columns, or narrow the location."));
         }
         for (i, part) in file.split('/').take(keys.len()).enumerate() {

@@ -115,7 +115,7 @@ impl FilesSource {
             schema: SCHEMA.into(),
             name: place.table.clone(),
             kind: TableKind::Files,
-            columns: provider.schema().fields().iter().map(|f| column(f)).collect(),
+            columns: provider.schema().fields().iter().map(column).collect(),
             keys: vec![],
             foreign_keys: vec![],
             indexes: vec![],
