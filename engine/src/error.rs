@@ -14,11 +14,13 @@ use datafusion::error::DataFusionError;
 pub struct SqlState(pub &'static str);
 
 macro_rules! states {
-    ($($(#[$doc:meta])* $name:ident = $code:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal;)*) => {
         impl SqlState {
-            $($(#[$doc])* pub const $name: SqlState = SqlState($code);)*
+            $($(#[doc = $doc])* pub const $name: SqlState = SqlState($code);)*
             /// Every state that Fjord itself raises, by name: the source of docs/errors.md.
             pub const ALL: &'static [(&'static str, SqlState)] = &[$((stringify!($name), SqlState($code)),)*];
+            /// What each of [`SqlState::ALL`] means, in the same order.
+            pub const MEANINGS: &'static [&'static str] = &[$(concat!($($doc),*),)*];
         }
     };
 }

@@ -28,7 +28,8 @@ pub fn schema(ddl: &Ddl) -> Option<SchemaRef> {
 
 /// Runs a statement. Changes take effect at once for all sessions. Notices go through the scope.
 pub async fn execute(session: &Session, ddl: &Ddl, scope: Arc<QueryScope>) -> Result<Execution> {
-    let work = run(session, ddl, &scope);
+    // Boxed: in a debug build the futures of planning and of introspection would otherwise lie on the stack, one in the other.
+    let work = Box::pin(run(session, ddl, &scope));
     // A cancelled statement may have taken effect, if its commit was on the way; what it would have answered is not known then.
     tokio::select! {
         () = scope.cancel.cancelled() => Err(SqlError::cancelled()),
@@ -56,7 +57,7 @@ async fn run(session: &Session, ddl: &Ddl, scope: &Arc<QueryScope>) -> Result<Ex
         Ddl::DropSecret { if_exists, names } => catalog.drop_secrets(names, *if_exists).await?,
         Ddl::CreateConnector(new) => {
             no_sync(new)?;
-            catalog.create_connector(new, &session.info.user).await?
+            Box::pin(catalog.create_connector(new, &session.info.user)).await?
         }
         Ddl::AlterConnector { if_exists, name, action } => {
             if *if_exists {
@@ -66,12 +67,12 @@ async fn run(session: &Session, ddl: &Ddl, scope: &Arc<QueryScope>) -> Result<Ex
                     return done(ddl, scope);
                 }
             }
-            alter(session, catalog, name, action).await?
+            Box::pin(alter(session, catalog, name, action)).await?
         }
         // KEEP SLOT: nothing that this version makes at a source could be left there.
         Ddl::DropConnector { if_exists, names, cascade, keep_slot: _ } => catalog.drop_connectors(names, *if_exists, *cascade).await?,
         Ddl::CreateView { or_replace, name, columns, query } => {
-            let view = super::view::define(session, name, columns, query).await?;
+            let view = Box::pin(super::view::define(session, name, columns, query)).await?;
             catalog.create_view(&view, *or_replace).await?
         }
         Ddl::DropView { if_exists, names, cascade } => {

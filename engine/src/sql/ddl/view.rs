@@ -15,7 +15,7 @@ use crate::sql::{Statement, StatementKind, quote_ident};
 /// Plans the query, so that a view that cannot work is refused now, and makes the view.
 pub(super) async fn define(session: &Session, name: &ViewName, columns: &[String], query: &Statement) -> Result<View> {
     let (schema, name) = view_key(name)?;
-    let prepared = session.prepare(query, &[]).await?;
+    let prepared = Box::pin(session.prepare(query, &[])).await?;
     if !prepared.params.is_empty() {
         return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1 in a view"));
     }
