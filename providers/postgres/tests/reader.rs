@@ -233,6 +233,21 @@ async fn a_source_that_does_not_answer_is_given_up() {
     assert_eq!(source.pool().in_use, 0);
 }
 
+/// What a standby does to a query that holds up its replay.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_could_not_be_serialized_is_sent_again() {
+    let pg = Postgres::start().unwrap();
+    pg.psql(
+        "CREATE FUNCTION conflict() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RAISE 'conflict with recovery' USING ERRCODE = '40001'; END $$;
+         CREATE VIEW v AS SELECT conflict() AS a",
+    )
+    .unwrap();
+    let source = over(&pg, &[]);
+    let e = read(&source, &table(&source.introspect().await.unwrap(), "v")).await.unwrap_err();
+    assert_eq!(e.state, SqlState::SERIALIZATION_FAILURE, "{e}");
+    assert_eq!(pg.log().matches("ERROR:  conflict with recovery").count(), 3, "once, and two more times");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sources_statement_timeout_is_ours_to_set() {
     let pg = Postgres::start().unwrap();

@@ -52,8 +52,8 @@ pub(super) fn assemble(rows: &Rows, types: &Types, options: &PostgresOptions) ->
             schemas.insert(oid(row, 0)?, Schema { name, usable: row.try_get(3)?, info });
         }
     }
-    let mut notices = Notices::default();
-    notices.missing = options.include_schemas.iter().filter(|s| !schemas.values().any(|k| k.name == **s)).cloned().collect();
+    let missing = options.include_schemas.iter().filter(|s| !schemas.values().any(|k| k.name == **s)).cloned().collect();
+    let mut notices = Notices { missing, ..Notices::default() };
     let mut facts = Facts::default();
     let none: Vec<&Row> = vec![];
     for row in &rows.relations {
