@@ -348,6 +348,14 @@ async fn http() {
 }
 
 #[test]
+fn every_option_is_documented() {
+    let page = include_str!("../../../docs/connectors/files.md");
+    for option in OPTIONS {
+        assert!(page.contains(&format!("| `{}` |", option.name)) && page.contains(option.doc), "{}", option.name);
+    }
+}
+
+#[test]
 fn what_is_refused_at_once() {
     let state = |location: &str, more: &[(&str, &str)]| open(location, more).unwrap_err().state.0;
     assert_eq!(state("s3://b/x", &[("endpoint", "http://127.0.0.1:1")]), "22023", "not encrypted");
