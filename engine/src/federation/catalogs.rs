@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
 use super::near;
+use super::relations::PASSTHROUGH;
 use super::table::FjordTable;
 use crate::catalog::{CatalogSnapshot, Connector, View};
 use crate::engine::Engine;
@@ -41,6 +42,8 @@ pub(crate) struct PlanEnv {
     /// How many views stand above this plan.
     depth: usize,
     misses: Mutex<Vec<(String, SqlError)>>,
+    /// The relations of `remote_query`, in order.
+    passthrough: Mutex<Vec<Arc<dyn TableProvider>>>,
 }
 
 impl fmt::Debug for PlanEnv {
@@ -52,7 +55,7 @@ impl fmt::Debug for PlanEnv {
 impl PlanEnv {
     pub(crate) fn new(engine: Arc<Engine>, info: SessionInfo, settings: Settings, base: Arc<SessionState>) -> Arc<PlanEnv> {
         let snapshot = engine.catalog.snapshot();
-        Arc::new(PlanEnv { engine, info, settings, snapshot, base, depth: 0, misses: Mutex::default() })
+        Arc::new(PlanEnv { engine, info, settings, snapshot, base, depth: 0, misses: Mutex::default(), passthrough: Mutex::default() })
     }
     /// A state to plan and run one statement with.
     pub(crate) fn state(self: &Arc<Self>) -> SessionState {
@@ -67,11 +70,50 @@ impl PlanEnv {
             base: self.base.clone(),
             depth: self.depth + 1,
             misses: Mutex::default(),
+            passthrough: Mutex::default(),
         })
     }
     /// The catalogs for DataFusion.
     pub(crate) fn catalogs(self: &Arc<Self>) -> Arc<dyn CatalogProviderList> {
         Arc::new(Catalogs(self.clone()))
+    }
+    /// Adds a `remote_query` relation; its name is its number.
+    pub(crate) fn add_passthrough(&self, table: Arc<dyn TableProvider>) {
+        self.passthrough.lock().push(table);
+    }
+    /// A connector that may be asked now: exists, is not paused.
+    pub(crate) async fn open_connector(&self, name: &str) -> Result<Arc<Connector>> {
+        let Some(c) = self.snapshot.connectors.get(name) else { return Err(self.undefined_connector(name)) };
+        if c.paused {
+            return Err(paused(c));
+        }
+        Ok(c.clone())
+    }
+    /// The table of a name of one to three parts, and whether it is one that DataFusion's own readers read; `None` where it does not exist.
+    pub(crate) async fn lookup(self: &Arc<Self>, parts: &[String]) -> Result<Option<(Arc<dyn TableProvider>, bool)>> {
+        let schema = match parts {
+            [_] => self.schema(SEARCH_PATH),
+            [s, _] => self.schema(s),
+            [c, s, _] => match self.snapshot.connectors.get(c) {
+                Some(c) => Some(Schema { env: self.clone(), kind: Kind::Connector(c.clone(), s.clone()) }),
+                None if *c == self.engine.database => self.schema(s),
+                None => return Err(self.undefined_connector(c)),
+            },
+            _ => None,
+        };
+        let (Some(schema), Some(name)) = (schema, parts.last()) else { return Ok(None) };
+        let Some(table) = schema.find(name).await? else { return Ok(None) };
+        let native = self.snapshot.connectors.values().filter_map(|c| c.schema.as_ref().ok()).any(|s| {
+            s.schemas.iter().flat_map(|s| &s.tables).any(|t| t.native.as_ref().is_some_and(|n| Arc::ptr_eq(n, &table)))
+        });
+        Ok(Some((table, native)))
+    }
+    fn undefined_connector(&self, name: &str) -> SqlError {
+        let e = SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("connector \"{name}\" does not exist"));
+        match near(name, self.snapshot.connectors.keys().map(String::as_str)).first() {
+            Some(n) => e.hint(format!("Did you mean \"{n}\"?")),
+            None => e.hint("SHOW CONNECTORS lists them; CREATE CONNECTOR makes one."),
+        }
     }
     fn miss(&self, name: &str, error: SqlError) {
         self.misses.lock().push((name.to_string(), error));
@@ -95,6 +137,9 @@ impl PlanEnv {
     fn schema(self: &Arc<Self>, name: &str) -> Option<Schema> {
         if name == SEARCH_PATH {
             return Some(Schema { env: self.clone(), kind: Kind::Path });
+        }
+        if name == PASSTHROUGH {
+            return Some(Schema { env: self.clone(), kind: Kind::Passthrough });
         }
         if name == SYS {
             return Some(Schema { env: self.clone(), kind: Kind::External(crate::system::schema(&self.engine, &self.info)) });
@@ -223,12 +268,7 @@ impl CatalogProvider for MissingCatalog {
         vec![]
     }
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        let e = SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("connector \"{}\" does not exist", self.1));
-        let near = near(&self.1, self.0.snapshot.connectors.keys().map(String::as_str));
-        let e = match near.first() {
-            Some(n) => e.hint(format!("Did you mean \"{n}\"?")),
-            None => e.hint("SHOW CONNECTORS lists them; CREATE CONNECTOR makes one."),
-        };
+        let e = self.0.undefined_connector(&self.1);
         Some(Arc::new(Schema { env: self.0.clone(), kind: Kind::Missing(format!("{}.{name}", self.1), e) }))
     }
 }
@@ -243,6 +283,7 @@ struct Schema {
 #[derive(Debug)]
 enum Kind {
     Path,
+    Passthrough,
     Views(String),
     Connector(Arc<Connector>, String),
     External(Arc<dyn SchemaProvider>),
@@ -266,7 +307,7 @@ impl SchemaProvider for Schema {
                 .map(|s| s.tables.iter().map(|t| t.name.clone()).collect())
                 .unwrap_or_default(),
             Kind::External(s) => s.table_names(),
-            Kind::Missing(..) => vec![],
+            Kind::Missing(..) | Kind::Passthrough => vec![],
         }
     }
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
@@ -279,7 +320,7 @@ impl SchemaProvider for Schema {
                     (format!("{database}.{SEARCH_PATH}.{name}"), error)
                 }
                 Kind::Views(s) => self.unknown(&format!("{s}.{name}"), &format!("{database}.{s}.{name}"), name),
-                Kind::External(_) => self.unknown(name, &format!(".{name}"), name),
+                Kind::External(_) | Kind::Passthrough => self.unknown(name, &format!(".{name}"), name),
                 Kind::Connector(c, s) => {
                     let shown = format!("{}.{s}.{name}", c.name);
                     match &c.schema {
@@ -335,6 +376,10 @@ impl Schema {
                 },
                 Kind::External(s) => Ok(s.table(name).await?),
                 Kind::Missing(..) => Ok(None),
+                Kind::Passthrough => {
+                    let number = name.strip_prefix('r').and_then(|n| n.parse::<usize>().ok());
+                    Ok(number.and_then(|n| self.env.passthrough.lock().get(n).cloned()))
+                }
                 Kind::Connector(c, schema) => remote_table(&self.env, c, schema, name).await,
             }
         })
@@ -359,8 +404,7 @@ pub(crate) async fn remote_table(
     name: &str,
 ) -> Result<Option<Arc<dyn TableProvider>>> {
     if connector.paused {
-        return Err(SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("connector \"{}\" is paused", connector.name))
-            .hint(format!("ALTER CONNECTOR {} RESUME.", connector.name)));
+        return Err(paused(connector));
     }
     let catalog = connector.schema.as_ref().map_err(Clone::clone)?;
     let Some(info) = catalog.table(schema, name) else { return Ok(None) };
@@ -375,4 +419,9 @@ pub(crate) async fn remote_table(
         return Ok(Some(native.clone()));
     }
     Ok(Some(Arc::new(FjordTable::new(connector.clone(), info.clone(), env.settings.is_on("fjord.pushdown"))?)))
+}
+
+fn paused(connector: &Connector) -> SqlError {
+    SqlError::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("connector \"{}\" is paused", connector.name))
+        .hint(format!("ALTER CONNECTOR {} RESUME.", connector.name))
 }

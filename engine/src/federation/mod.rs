@@ -6,8 +6,11 @@
 pub mod barrier;
 pub mod catalogs;
 pub mod floats;
+mod passthrough;
+pub(crate) mod relations;
 pub mod scan;
 pub mod table;
+pub mod tag;
 
 pub(crate) use near::near;
 

@@ -5,6 +5,7 @@
 
 pub mod class;
 pub mod convert;
+pub mod dynamic;
 pub mod ir;
 pub mod literal;
 pub mod node;

@@ -34,6 +34,7 @@ use crate::catalog::View;
 use crate::engine::Engine;
 use crate::error::{Result, SqlError};
 use crate::federation::catalogs::PlanEnv;
+use crate::federation::relations;
 use crate::pgtype::{self, PgType};
 use crate::session::registry::QueryRecord;
 use crate::source::QueryScope;
@@ -359,6 +360,7 @@ pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::State
     for schema in env.engine.system_schemas() {
         schema.rewrite(&mut statement)?;
     }
+    relations::resolve(env, &mut statement).await?;
     let state = env.state();
     let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
     state.statement_to_plan(statement).await.map_err(|e| env.explain(e))

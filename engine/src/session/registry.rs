@@ -82,6 +82,11 @@ impl RemoteRecord {
             stats,
         })
     }
+    /// The record of a `remote_query`.
+    pub fn passthrough(connector: &str, columns: usize, report: Report, stats: Arc<RemoteStats>) -> Arc<RemoteRecord> {
+        let tables = vec!["remote_query".to_string()];
+        Arc::new(RemoteRecord { connector: connector.to_string(), tables, report, columns, dynamic: Mutex::default(), stats })
+    }
 }
 
 impl QueryRecord {

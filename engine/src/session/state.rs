@@ -12,6 +12,8 @@ use super::{SessionInfo, Settings};
 use crate::engine::Engine;
 use crate::federation::barrier;
 use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
+use crate::federation::scan::DynamicSettings;
+use crate::federation::tag::TagDynamicFilters;
 use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
 
@@ -51,11 +53,13 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
         scalars.extend(schema.session_functions(engine, info, settings));
         aggregates.extend(schema.aggregates());
     }
+    let mut physical = barrier::physical_rules();
+    physical.push(Arc::new(TagDynamicFilters));
     let mut builder = SessionStateBuilder::new()
         .with_config(config(engine))
         .with_runtime_env(engine.runtime.clone())
         .with_default_features()
-        .with_physical_optimizer_rules(barrier::physical_rules())
+        .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(FederationPlanner))
         .with_type_planner(Arc::new(PostgresTypes::default()))
         .with_analyzer_rules(functions::analyzer().rules);
@@ -75,6 +79,9 @@ pub(crate) fn for_statement(base: &SessionState, env: &Arc<PlanEnv>) -> SessionS
 
 fn apply(state: &mut SessionState, settings: &Settings) {
     let zone = settings.get("timezone").unwrap_or("UTC");
+    let dynamic =
+        DynamicSettings { on: settings.is_on("fjord.dynamic_filters"), wait: settings.duration("fjord.dynamic_filter_wait") };
+    state.config_mut().set_extension(Arc::new(dynamic));
     // DataFusion spells an offset as `+02:00`, and so do we; UTC by its name prints as Postgres's.
     state.config_mut().options_mut().execution.time_zone = Some(zone.to_string());
 }
