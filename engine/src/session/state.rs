@@ -12,6 +12,7 @@ use super::{SessionInfo, Settings};
 use crate::engine::Engine;
 use crate::federation::barrier;
 use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
+use crate::federation::nanos::WholeMicroseconds;
 use crate::federation::scan::DynamicSettings;
 use crate::federation::tag::TagDynamicFilters;
 use crate::functions;
@@ -55,6 +56,8 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
     }
     let mut physical = barrier::physical_rules();
     physical.push(Arc::new(TagDynamicFilters));
+    let mut analyzer = functions::analyzer().rules;
+    analyzer.push(Arc::new(WholeMicroseconds));
     let mut builder = SessionStateBuilder::new()
         .with_config(config(engine))
         .with_runtime_env(engine.runtime.clone())
@@ -62,7 +65,7 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
         .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(FederationPlanner))
         .with_type_planner(Arc::new(PostgresTypes::default()))
-        .with_analyzer_rules(functions::analyzer().rules);
+        .with_analyzer_rules(analyzer);
     builder.scalar_functions().get_or_insert_default().extend(scalars);
     builder.aggregate_functions().get_or_insert_default().extend(aggregates);
     builder.build()
