@@ -103,9 +103,12 @@ impl PlanEnv {
         };
         let (Some(schema), Some(name)) = (schema, parts.last()) else { return Ok(None) };
         let Some(table) = schema.find(name).await? else { return Ok(None) };
-        let native = self.snapshot.connectors.values().filter_map(|c| c.schema.as_ref().ok()).any(|s| {
-            s.schemas.iter().flat_map(|s| &s.tables).any(|t| t.native.as_ref().is_some_and(|n| Arc::ptr_eq(n, &table)))
-        });
+        let native = self
+            .snapshot
+            .connectors
+            .values()
+            .filter_map(|c| c.schema.as_ref().ok())
+            .any(|s| s.schemas.iter().flat_map(|s| &s.tables).any(|t| t.native.as_ref().is_some_and(|n| Arc::ptr_eq(n, &table))));
         Ok(Some((table, native)))
     }
     fn undefined_connector(&self, name: &str) -> SqlError {

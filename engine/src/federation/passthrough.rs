@@ -113,10 +113,7 @@ impl ExecutionPlan for PassthroughExec {
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
         vec![]
     }
-    fn apply_expressions(
-        &self,
-        _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>,
-    ) -> DfResult<TreeNodeRecursion> {
+    fn apply_expressions(&self, _f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DfResult<TreeNodeRecursion>) -> DfResult<TreeNodeRecursion> {
         Ok(TreeNodeRecursion::Continue)
     }
     fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
@@ -128,7 +125,12 @@ impl ExecutionPlan for PassthroughExec {
         let stats = RemoteStats::new(self.connector.name.clone());
         scope.add_remote(stats.clone());
         if let Some(record) = config.get_extension::<QueryRecord>() {
-            record.add_remote(RemoteRecord::passthrough(&self.connector.name, self.schema.fields().len(), Report::default(), stats.clone()));
+            record.add_remote(RemoteRecord::passthrough(
+                &self.connector.name,
+                self.schema.fields().len(),
+                Report::default(),
+                stats.clone(),
+            ));
         }
         Ok(self.connector.source.execute(RemoteRequest {
             input: RemoteInput::Text(self.text.to_string()),

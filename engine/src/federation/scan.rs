@@ -7,18 +7,16 @@ use std::time::Duration;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::config::ConfigOptions;
 use datafusion::common::{ColumnStatistics, DFSchema, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_plan::filter_pushdown::{
-    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
-};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -28,9 +26,9 @@ use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::pushdown::{Class, Rel, dynamic};
 use crate::pushdown::remote::RemoteQuery;
 use crate::pushdown::report::{Note, Part, Report};
+use crate::pushdown::{Class, Rel, dynamic};
 use crate::session::registry::{QueryRecord, RemoteRecord};
 use crate::source::{QueryScope, RemoteInput, RemoteRequest, RemoteStats};
 
@@ -137,9 +135,11 @@ impl RemoteScanExec {
         if self.query.estimated_rows().is_some_and(|r| r < SMALL_TABLE_ROWS) {
             return;
         }
-        let coming = self.dynamic.iter().filter_map(|f| f.downcast_ref::<DynamicFilterPhysicalExpr>()).filter(|d| {
-            d.expression_id().is_some_and(|id| self.completing.contains(&id))
-        });
+        let coming = self
+            .dynamic
+            .iter()
+            .filter_map(|f| f.downcast_ref::<DynamicFilterPhysicalExpr>())
+            .filter(|d| d.expression_id().is_some_and(|id| self.completing.contains(&id)));
         let all = futures::future::join_all(coming.map(DynamicFilterPhysicalExpr::wait_complete));
         // Out of time is no failure: the query is sent without what has not come.
         let _ = tokio::time::timeout(wait, all).await;

@@ -9,9 +9,7 @@ use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{
-    self as physical, CaseExpr, DynamicFilterPhysicalExpr, InListExpr, Literal,
-};
+use datafusion::physical_expr::expressions::{self as physical, CaseExpr, DynamicFilterPhysicalExpr, InListExpr, Literal};
 use datafusion::physical_expr::utils::split_conjunction;
 
 use super::class::Class;

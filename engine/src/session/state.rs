@@ -82,8 +82,7 @@ pub(crate) fn for_statement(base: &SessionState, env: &Arc<PlanEnv>) -> SessionS
 
 fn apply(state: &mut SessionState, settings: &Settings) {
     let zone = settings.get("timezone").unwrap_or("UTC");
-    let dynamic =
-        DynamicSettings { on: settings.is_on("fjord.dynamic_filters"), wait: settings.duration("fjord.dynamic_filter_wait") };
+    let dynamic = DynamicSettings { on: settings.is_on("fjord.dynamic_filters"), wait: settings.duration("fjord.dynamic_filter_wait") };
     state.config_mut().set_extension(Arc::new(dynamic));
     // DataFusion spells an offset as `+02:00`, and so do we; UTC by its name prints as Postgres's.
     state.config_mut().options_mut().execution.time_zone = Some(zone.to_string());
