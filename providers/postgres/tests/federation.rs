@@ -162,7 +162,7 @@ async fn work_is_pushed_and_gives_the_same_rows() {
         ("SELECT name FROM shop.users ORDER BY id DESC LIMIT 3", "LIMIT 3", "SortExec"),
         ("SELECT id FROM shop.users WHERE joined >= timestamptz '2026-09-01 00:00:00Z'", "WHERE", "FilterExec"),
         ("SELECT id FROM shop.orders WHERE ts < timestamp '2024-01-02' AND amount > 2.5", "WHERE", "FilterExec"),
-        ("SELECT count(DISTINCT user_id) FROM shop.orders", "DISTINCT", "AggregateExec"),
+        ("SELECT count(DISTINCT user_id) FROM shop.orders", "GROUP BY", "AggregateExec"),
     ] {
         let rows = s.both(sql).await;
         assert!(!rows.is_empty(), "{sql}");
