@@ -201,6 +201,7 @@ async fn tokio_postgres_works_with_it() {
     let cancel = client.cancel_token();
     // Prepared before, so that "active" below means that it is being executed: a cancel between two messages hits nothing, as in Postgres.
     let statement = client.prepare("select count(*) from generate_series(1, 100000000000)").await.unwrap();
+    client.simple_query("").await.unwrap(); // prepare() returns before ReadyForQuery has come
     let running = client.query(&statement, &[]);
     let (result, ()) = tokio::join!(running, async {
         s.until("it runs", |server| server.sessions.list().iter().any(|e| e.activity().state.as_str() == "active")).await;

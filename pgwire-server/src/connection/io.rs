@@ -58,6 +58,10 @@ impl<S: Socket> Io<S> {
             self.fill().await?;
         }
     }
+    /// A whole frame waits to be taken.
+    pub fn has_frame(&self) -> bool {
+        self.input.get(1..5).is_some_and(|l| self.input.len() > u32::from_be_bytes([l[0], l[1], l[2], l[3]]) as usize)
+    }
     fn take(&mut self) -> Result<Option<Frame>, ReadError> {
         let Some(&tag) = self.input.first() else { return Ok(None) };
         if !frontend::is_known(tag) {

@@ -94,7 +94,8 @@ impl<S: Socket> Connection<S> {
         self.ready();
         let stop = self.guard.entry.stop_token().clone();
         loop {
-            if self.io.flush().await.is_err() {
+            // Answers are sent when there is nothing more to read: a pipeline of small messages gets one write, not one each.
+            if (!self.io.has_frame() || self.io.is_full()) && self.io.flush().await.is_err() {
                 return;
             }
             let idle = report::idle_timeout(&self.session.settings.read(), self.tx.in_block());
@@ -160,7 +161,8 @@ impl<S: Socket> Connection<S> {
                 return Next::Continue;
             }
             Frontend::Flush => {
-                // The loop flushes before it reads the next message.
+                // A client that is gone is noticed at the next read.
+                let _ = self.io.flush().await;
                 return Next::Continue;
             }
             Frontend::Copy => return Next::Continue,
