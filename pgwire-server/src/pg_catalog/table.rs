@@ -82,14 +82,17 @@ pub fn field(name: &str, type_name: &str, nullable: bool) -> Field {
     }
 }
 
-/// The Arrow schema of a system relation.
+/// The Arrow schema of a system relation. Every column is nullable, also where `attnotnull` says otherwise: with fields that cannot be NULL,
+/// DataFusion 55's planner fails on some UNIONs over outer joins ("Physical input schema should be the same").
 pub fn schema(relation: &Relation) -> SchemaRef {
-    Arc::new(Schema::new(relation.columns.iter().map(|c| field(c.name, c.type_name, !c.not_null)).collect::<Vec<_>>()))
+    Arc::new(Schema::new(relation.columns.iter().map(|c| field(c.name, c.type_name, true)).collect::<Vec<_>>()))
 }
 
 /// Appends values of one column.
 pub struct ColumnBuilder {
     field: FieldRef,
+    /// The column is NOT NULL: what is not given is the type's zero.
+    zero: bool,
     inner: Inner,
 }
 
@@ -112,8 +115,8 @@ enum Inner {
 }
 
 impl ColumnBuilder {
-    /// A builder for a field.
-    pub fn new(field: FieldRef) -> ColumnBuilder {
+    /// A builder for a field; `zero`: the type's zero stands for what is not given.
+    pub fn new(field: FieldRef, zero: bool) -> ColumnBuilder {
         let inner = match field.data_type() {
             DataType::Boolean => Inner::Bool(BooleanBuilder::new()),
             DataType::Int16 => Inner::Int16(Int16Builder::new()),
@@ -133,11 +136,11 @@ impl ColumnBuilder {
             },
             _ => Inner::Nulls(0),
         };
-        ColumnBuilder { field, inner }
+        ColumnBuilder { field, zero, inner }
     }
     /// Appends a value; one that does not fit the type becomes NULL (or zero where the column is NOT NULL).
     pub fn push(&mut self, value: &Value<'_>) {
-        let zero = !self.field.is_nullable();
+        let zero = self.zero;
         match &mut self.inner {
             Inner::Bool(b) => b.append_option(if let Value::Bool(v) = value { Some(*v) } else { zero.then_some(false) }),
             Inner::Int16(b) => b.append_option(int(value).or(zero.then_some(0))),
@@ -218,7 +221,8 @@ impl Rows {
     /// No rows yet.
     pub fn new(relation: &'static Relation) -> Rows {
         let schema = schema(relation);
-        let builders = schema.fields().iter().map(|f| ColumnBuilder::new(f.clone())).collect();
+        let fields = schema.fields().iter().zip(&relation.columns);
+        let builders = fields.map(|(f, c)| ColumnBuilder::new(f.clone(), c.not_null)).collect();
         let places = relation.columns.iter().enumerate().map(|(i, c)| (c.name, i)).collect();
         Rows { relation, schema, builders, places, taken: vec![None; relation.columns.len()], rows: 0 }
     }
@@ -241,19 +245,9 @@ impl Rows {
         }
         self.rows += 1;
     }
-    /// The batch. A column of a type that is never filled is declared nullable, because it holds NULLs.
+    /// The batch.
     pub fn finish(self) -> Result<RecordBatch> {
-        let columns: Vec<ArrayRef> = self.builders.into_iter().map(ColumnBuilder::finish).collect();
-        let fields: Vec<FieldRef> = self
-            .schema
-            .fields()
-            .iter()
-            .zip(&columns)
-            .map(|(f, c)| {
-                let nullable = f.is_nullable() || c.null_count() > 0;
-                Arc::new(f.as_ref().clone().with_nullable(nullable))
-            })
-            .collect();
-        Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+        let columns = self.builders.into_iter().map(ColumnBuilder::finish).collect();
+        Ok(RecordBatch::try_new(self.schema, columns)?)
     }
 }

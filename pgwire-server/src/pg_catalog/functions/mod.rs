@@ -116,6 +116,14 @@ impl Row<'_> {
             _ => self.text(i).map(|t| matches!(t.to_ascii_lowercase().as_str(), "t" | "true" | "on" | "yes" | "1")),
         }
     }
+    /// An array argument of texts; NULL elements are left out.
+    pub fn texts(&self, i: usize) -> Option<Vec<String>> {
+        if !self.present(i) {
+            return None;
+        }
+        let values = self.columns.get(i)?.as_list_opt::<i32>()?.value(self.row);
+        Some(values.as_string_opt::<i32>()?.iter().flatten().map(str::to_string).collect())
+    }
     /// The length of an array argument.
     pub fn list_len(&self, i: usize) -> Option<usize> {
         if !self.present(i) {
@@ -231,7 +239,7 @@ impl ScalarUDFImpl for Function {
         let one = one && !(self.def.volatile && args.number_rows > 1);
         let rows = if one { 1 } else { args.number_rows };
         let columns: Vec<ArrayRef> = args.args.iter().map(|a| a.to_array(rows)).collect::<DfResult<_>>()?;
-        let mut out = ColumnBuilder::new(self.field());
+        let mut out = ColumnBuilder::new(self.field(), false);
         for row in 0..rows {
             let row = Row { columns: &columns, fields: &args.arg_fields, row };
             let null = self.def.strict && (0..row.len()).any(|i| !row.present(i));

@@ -19,6 +19,16 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("quote_literal", "text", |_, r| Ok(r.text(0).map(|t| quote_literal(&t)).into())),
     lax("quote_nullable", "text", |_, r| Ok(r.text(0).map_or_else(|| "NULL".to_string(), |t| quote_literal(&t)).into())),
     lax("format", "text", format),
+    lax("json_build_object", "json", json_object),
+    // The options of a foreign server or table, as psql prints them: ARRAY(SELECT ... FROM pg_options_to_table(x)).
+    strict("fjord_option_list", "_text", |_, r| {
+        let options = r.texts(0).unwrap_or_default();
+        let print = |o: &String| match o.split_once('=') {
+            Some((name, value)) => format!("{} {}", quote_ident(name), quote_literal(value)),
+            None => quote_ident(o),
+        };
+        Ok(Value::Texts(options.iter().map(print).collect()))
+    }),
     strict("array_lower", "int4", |_, r| Ok(r.list_len(0).filter(|n| *n > 0).map(|_| first(r)).into())),
     strict("array_upper", "int4", |_, r| Ok(upper(r).into())),
     // generate_subscripts is unnest over these.
@@ -69,6 +79,29 @@ fn like_pattern(pattern: &str, escape: &str) -> Result<String> {
         }
     }
     Ok(out)
+}
+
+/// `json_build_object(name, value, ...)` over scalars.
+fn json_object(_: &Env, r: &Row<'_>) -> Result<Value<'static>> {
+    if r.len() % 2 != 0 {
+        return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "argument list must have even number of elements"));
+    }
+    let mut out = String::from("{");
+    for i in (0..r.len()).step_by(2) {
+        let Some(name) = r.text(i) else {
+            return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "argument 1: key must not be null"));
+        };
+        let plain = r.field(i + 1).is_some_and(|f| f.data_type().is_numeric() || f.data_type() == &DataType::Boolean);
+        let value = match r.text(i + 1) {
+            None => "null".to_string(),
+            Some(v) if plain => v,
+            Some(v) => serde_json::Value::String(v).to_string(),
+        };
+        let comma = if i == 0 { "" } else { ", " };
+        out.push_str(&format!("{comma}{} : {value}", serde_json::Value::String(name)));
+    }
+    out.push('}');
+    Ok(out.into())
 }
 
 /// `format(text, ...)`: `%s`, `%I`, `%L`, `%%` and `%n$s`; no widths. <https://www.postgresql.org/docs/15/functions-string.html#FUNCTIONS-STRING-FORMAT>

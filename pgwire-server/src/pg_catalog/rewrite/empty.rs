@@ -6,10 +6,12 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, FunctionArguments, JoinOperator, Query, Select, SetExpr, TableFactor, VisitMut, VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, ObjectName,
+    Query, Select, SetExpr, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
 };
 
-use super::build::{cast, last, null};
+use super::build::{bare, call, cast, folded, last, null};
+use super::expressions::part;
 use super::scope::system_relation;
 use crate::pg_catalog::columns::{Relation, Schema};
 use crate::pg_catalog::{information_schema, relations};
@@ -84,17 +86,74 @@ impl VisitorMut for Prune {
         match expr {
             Expr::Subquery(q) if self.all || no_rows(q) => *expr = null(DataType::Text),
             Expr::Function(f) if last(&f.name).as_deref() == Some("array") => {
-                if let FunctionArguments::Subquery(q) = &f.args
-                    && (self.all || no_rows(q))
-                {
-                    *expr = empty_array();
+                if let FunctionArguments::Subquery(q) = &f.args {
+                    if self.all || no_rows(q) || unnests_null(q) {
+                        *expr = empty_array();
+                    } else if let Some(options) = options_of(q) {
+                        *expr = call("fjord_option_list", vec![options]);
+                    }
                 }
             }
+            Expr::Case { operand: None, conditions, .. } => conditions.iter_mut().for_each(absent_kind),
             Expr::CompoundFieldAccess { .. } if self.all => *expr = null(DataType::Text),
             _ => {}
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Columns that are always NULL in Fjord: nothing has storage options or access lists.
+const ALWAYS_NULL: &[&str] = &["reloptions", "attoptions", "attfdwoptions", "spcoptions", "fdwoptions", "umoptions", "evttags"];
+
+/// Whether a query reads `unnest` of a column that is always NULL.
+fn unnests_null(query: &Query) -> bool {
+    let SetExpr::Select(s) = query.body.as_ref() else { return false };
+    let [TableWithJoins { relation: TableFactor::UNNEST { array_exprs, .. }, joins }] = s.from.as_slice() else { return false };
+    let name = match array_exprs.as_slice() {
+        [Expr::Identifier(i)] => folded(i),
+        [Expr::CompoundIdentifier(parts)] => parts.last().map(folded).unwrap_or_default(),
+        _ => return false,
+    };
+    joins.is_empty() && ALWAYS_NULL.contains(&name.as_str())
+}
+
+/// What `SELECT quote_ident(option_name) || ' ' || quote_literal(option_value) FROM pg_options_to_table(x)` reads: psql's way to print options.
+fn options_of(query: &Query) -> Option<Expr> {
+    let SetExpr::Select(s) = query.body.as_ref() else { return None };
+    let [TableWithJoins { relation: TableFactor::Table { name, args: Some(args), .. }, joins }] = s.from.as_slice() else { return None };
+    if !joins.is_empty() || last(name).as_deref() != Some("pg_options_to_table") || s.selection.is_some() {
+        return None;
+    }
+    match args.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(e))] => Some(e.clone()),
+        _ => None,
+    }
+}
+
+/// `CASE WHEN t.typtype = 'd' THEN (subquery)`: Fjord's types are base types, arrays, ranges and pseudo-types; there are no domains, composites or
+/// enums to look into. asyncpg asks for them by recursive subqueries.
+fn absent_kind(when: &mut CaseWhen) {
+    let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = bare(&when.condition) else { return };
+    let column = match bare(left) {
+        Expr::Identifier(i) => folded(i),
+        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
+        _ => return,
+    };
+    let Expr::Value(v) = bare(right) else { return };
+    let Value::SingleQuotedString(kind) = &v.value else { return };
+    if column != "typtype" || !matches!(kind.as_str(), "d" | "c" | "e") {
+        return;
+    }
+    let Expr::Subquery(q) = bare(&when.result) else { return };
+    let oid = || DataType::Custom(ObjectName(vec![part("oid")]), vec![]);
+    let array = |t: DataType| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(t), None));
+    let text = q.to_string().to_lowercase().contains("::text");
+    let is_array = matches!(q.body.as_ref(), SetExpr::Select(s) if super::subqueries::aggregates(s));
+    when.result = null(match (is_array, text) {
+        (true, true) => array(DataType::Text),
+        (true, false) => array(oid()),
+        (false, _) => oid(),
+    });
 }
 
 fn empty_array() -> Expr {

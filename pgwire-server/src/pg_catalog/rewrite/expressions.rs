@@ -1,6 +1,8 @@
 //! Postgres's spellings as plain ones.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
@@ -8,6 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::build::{arguments, bare, call, folded, in_catalog, last, text};
+use crate::pg_catalog::columns::RELATIONS;
 
 /// The visitor.
 pub struct Expressions;
@@ -50,6 +53,10 @@ fn rewrite(expr: &mut Expr) {
         }
         Expr::CompoundFieldAccess { root, access_chain } => vector_subscript(root, access_chain),
         _ => {}
+    }
+    if let Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } = expr {
+        array_comparison(left, right);
+        array_comparison(right, left);
     }
     if let Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } = expr
         && let Expr::Value(v) = bare(right)
@@ -165,6 +172,26 @@ fn cast(expr: &mut Expr) {
         && let Some(items) = array_literal(s)
     {
         *inner.as_mut() = items;
+    }
+}
+
+/// `polroles = '{0}'`: the literal beside an array column of the catalog is an array.
+fn array_comparison(column: &Expr, literal: &mut Expr) {
+    static ARRAYS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| {
+        let columns = RELATIONS.iter().flat_map(|r| &r.columns);
+        columns.filter(|c| c.type_name.starts_with('_') || c.type_name.ends_with("vector")).map(|c| c.name).collect()
+    });
+    let name = match bare(column) {
+        Expr::Identifier(i) => folded(i),
+        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
+        _ => return,
+    };
+    if ARRAYS.contains(name.as_str())
+        && let Expr::Value(v) = &*literal
+        && let Value::SingleQuotedString(s) = &v.value
+        && let Some(items) = array_literal(s)
+    {
+        *literal = items;
     }
 }
 

@@ -40,6 +40,7 @@ impl VisitorMut for Queries {
             scope::qualify(s);
             empty::prune(s);
             subqueries::arrays(s);
+            subqueries::exists(s);
         });
         ControlFlow::Continue(())
     }

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use sqlparser::ast::{
     CaseWhen, Expr, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
     Join, JoinConstraint, JoinOperator, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, TableAlias, TableFactor,
-    TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    TableWithJoins, UnaryOperator, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::build::{call, last, number};
@@ -277,6 +277,34 @@ pub fn arrays(select: &mut Select) {
     }
     let _ = VisitMut::visit(&mut select.projection, &mut Arrays);
     let _ = VisitMut::visit(&mut select.selection, &mut Arrays);
+}
+
+/// EXISTS among the output, which DataFusion cannot plan, as `coalesce((SELECT bool_or(true) ...), false)`; over the catalog only.
+pub fn exists(select: &mut Select) {
+    struct Output;
+    impl VisitorMut for Output {
+        type Break = ();
+        fn post_visit_expr(&mut self, e: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Exists { subquery, negated } = e
+                && let Some((s, _)) = plain_select(subquery)
+                && sources(&s.from).iter().all(|s| s.relation.is_some())
+            {
+                let mut inner = s.clone();
+                let yes = Expr::Value(Value::Boolean(true).into());
+                inner.projection = vec![SelectItem::UnnamedExpr(call("bool_or", vec![yes]))];
+                *subquery.body = SetExpr::Select(Box::new(inner));
+                let found = call("coalesce", vec![Expr::Subquery(subquery.clone()), Expr::Value(Value::Boolean(false).into())]);
+                *e = match negated {
+                    true => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(found) },
+                    false => found,
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    if sources(&select.from).iter().all(|s| s.relation.is_some()) {
+        let _ = VisitMut::visit(&mut select.projection, &mut Output);
+    }
 }
 
 /// `ARRAY(SELECT x FROM ... ORDER BY y)` as an aggregate, which DataFusion decorrelates; `None` where it is not plain.
