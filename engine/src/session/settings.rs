@@ -58,6 +58,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     spec("client_encoding", "UTF8", Text, "The client's character set: only UTF8."),
     spec("client_min_messages", "notice", OneOf(LEVELS), "The least severe message that is sent."),
     spec("DateStyle", "ISO, MDY", Text, "How dates are printed: only ISO."),
+    spec("default_table_access_method", "heap", Text, "Kept for clients (SQLAlchemy compares tables with it)."),
     spec("default_transaction_isolation", "read committed", OneOf(ISOLATION), "Isolation of new transactions."),
     spec("default_transaction_read_only", "on", Bool, "Fjord reads; it does not write to sources."),
     spec("extra_float_digits", "1", Integer(-15, 3), "Digits of floats; from 1 up the shortest exact form."),
@@ -236,9 +237,14 @@ fn check(spec: &SettingSpec, value: &str) -> Result<String> {
     }
 }
 
+/// As Postgres reads a name of an encoding: letters and digits only (asyncpg sends `'utf-8'`, quotes and all).
+fn encoding_name(value: &str) -> String {
+    value.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+}
+
 fn check_text(spec: &SettingSpec, value: &str) -> Result<String> {
     match spec.name {
-        "client_encoding" => match value.trim().to_ascii_uppercase().replace(['-', '_'], "").as_str() {
+        "client_encoding" => match encoding_name(value).as_str() {
             "UTF8" | "UNICODE" => Ok("UTF8".into()),
             // psycopg2 asks for SQL_ASCII where the client has no locale: bytes pass through, which they do anyway.
             _ => Err(SqlError::unsupported(format!("client_encoding \"{value}\" is not supported")).hint("Fjord speaks UTF8 only.")),

@@ -19,6 +19,8 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("quote_literal", "text", |_, r| Ok(r.text(0).map(|t| quote_literal(&t)).into())),
     lax("quote_nullable", "text", |_, r| Ok(r.text(0).map_or_else(|| "NULL".to_string(), |t| quote_literal(&t)).into())),
     lax("format", "text", format),
+    // Stands for a subquery that can give no row; its arguments are that subquery's parameters.
+    lax("fjord_nothing", "text", |_, _| Ok(Value::Null)),
     lax("json_build_object", "json", json_object),
     // The options of a foreign server or table, as psql prints them: ARRAY(SELECT ... FROM pg_options_to_table(x)).
     strict("fjord_option_list", "_text", |_, r| {
@@ -33,7 +35,7 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("array_upper", "int4", |_, r| Ok(upper(r).into())),
     // generate_subscripts is unnest over these.
     strict("fjord_subscripts", "_int4", |_, r| {
-        let Some(last) = upper(r) else { return Ok(Value::Ints(vec![])) };
+        let Some(last) = upper(r).filter(|_| r.int(1).unwrap_or(1) == 1) else { return Ok(Value::Ints(vec![])) };
         Ok(Value::Ints((first(r)..=last).collect()))
     }),
     // LIKE with an escape character other than the backslash, which is the only one that DataFusion knows.

@@ -4,12 +4,20 @@ use std::collections::HashSet;
 
 use super::Context;
 use super::pg_am::{HEAP, access_method};
-use crate::pg_catalog::model::Model;
+use crate::pg_catalog::model::{ConstraintKind, Model};
 use crate::pg_catalog::table::Rows;
 
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
     let indexed: HashSet<usize> = cx.model.indexes.iter().map(|i| i.relation).collect();
+    // Foreign keys are triggers in Postgres, on both tables; psql asks for keys only where there are triggers.
+    let mut triggers: HashSet<usize> = HashSet::new();
+    for c in &cx.model.constraints {
+        if let ConstraintKind::Foreign(_, to) = &c.kind {
+            triggers.insert(c.relation);
+            triggers.extend(to);
+        }
+    }
     for (at, r) in cx.model.relations.iter().enumerate() {
         let Some(schema) = cx.model.schema_of(r) else { continue };
         let table = r.table.as_deref();
@@ -29,6 +37,7 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             ("relkind", r.kind.into()),
             ("relnatts", r.columns.len().into()),
             ("relhasrules", (r.kind == 'v').into()),
+            ("relhastriggers", triggers.contains(&at).into()),
             ("relrowsecurity", table.is_some_and(|t| t.row_security).into()),
             ("relispopulated", true.into()),
             ("relreplident", if r.kind == 'r' { 'd' } else { 'n' }.into()),

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{
     ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, ObjectName,
-    Query, Select, SetExpr, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    Query, Select, SetExpr, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::build::{bare, call, cast, folded, last, null};
@@ -20,9 +20,9 @@ use crate::pg_catalog::{information_schema, relations};
 pub fn prune(select: &mut Select) {
     let nothing = reads_nothing(select);
     let mut visitor = Prune { all: nothing };
-    let _ = select.projection.visit(&mut visitor);
+    let _ = VisitMut::visit(&mut select.projection, &mut visitor);
     visitor.all = false;
-    let _ = select.selection.visit(&mut visitor);
+    let _ = VisitMut::visit(&mut select.selection, &mut visitor);
 }
 
 fn never_filled(r: &Relation) -> bool {
@@ -84,7 +84,7 @@ impl VisitorMut for Prune {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
-            Expr::Subquery(q) if self.all || no_rows(q) => *expr = null(DataType::Text),
+            Expr::Subquery(q) if self.all || no_rows(q) => *expr = nothing(q),
             Expr::Function(f) if last(&f.name).as_deref() == Some("array") => {
                 if let FunctionArguments::Subquery(q) = &f.args {
                     if self.all || no_rows(q) || unnests_null(q) {
@@ -154,6 +154,26 @@ fn absent_kind(when: &mut CaseWhen) {
         (true, false) => array(oid()),
         (false, _) => oid(),
     });
+}
+
+/// NULL in place of a subquery. Its parameters stay, so that the statement has as many as the client will send.
+fn nothing(query: &Query) -> Expr {
+    #[derive(Default)]
+    struct Parameters(Vec<Expr>);
+    impl Visitor for Parameters {
+        type Break = ();
+        fn pre_visit_expr(&mut self, e: &Expr) -> ControlFlow<()> {
+            let placeholder = |e: &Expr| matches!(e, Expr::Value(v) if matches!(v.value, Value::Placeholder(_)));
+            // A cast tells the type: it comes before the parameter that it is over.
+            if placeholder(e) || matches!(e, Expr::Cast { expr, .. } if placeholder(expr)) {
+                self.0.push(e.clone());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut parameters = Parameters::default();
+    let _ = Visit::visit(query, &mut parameters);
+    if parameters.0.is_empty() { null(DataType::Text) } else { call("fjord_nothing", parameters.0) }
 }
 
 fn empty_array() -> Expr {

@@ -272,8 +272,8 @@ fn function(expr: &mut Expr) {
         }
         "generate_subscripts" => {
             if let Some(args) = arguments(f) {
-                let array = args.into_iter().next().cloned();
-                *expr = call("unnest", vec![call("fjord_subscripts", array.into_iter().collect())]);
+                // The dimension stays an argument, for it may be a parameter.
+                *expr = call("unnest", vec![call("fjord_subscripts", args.into_iter().cloned().collect())]);
             }
         }
         _ => {}
