@@ -69,7 +69,7 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("pg_get_serial_sequence", "text", nothing),
     strict("pg_get_function_arguments", "text", arguments),
     strict("pg_get_function_identity_arguments", "text", arguments),
-    strict("pg_get_function_result", "text", |_, r| Ok(r.oid(0).and_then(|o| function(o)).map(|f| f.1).into())),
+    strict("pg_get_function_result", "text", |_, r| Ok(r.oid(0).and_then(function).map(|f| f.1).into())),
     lax("obj_description", "text", |env, r| {
         // The catalog's name tells objects of one OID apart; Fjord's OIDs do not clash, so the older form without it means the same.
         let wanted = r.text(1);

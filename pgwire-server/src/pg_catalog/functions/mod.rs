@@ -61,6 +61,7 @@ pub struct Row<'a> {
 
 impl Row<'_> {
     /// How many arguments there are.
+    #[allow(clippy::len_without_is_empty)]
     pub fn len(&self) -> usize {
         self.columns.len()
     }

@@ -85,7 +85,7 @@ fn like_pattern(pattern: &str, escape: &str) -> Result<String> {
 
 /// `json_build_object(name, value, ...)` over scalars.
 fn json_object(_: &Env, r: &Row<'_>) -> Result<Value<'static>> {
-    if r.len() % 2 != 0 {
+    if !r.len().is_multiple_of(2) {
         return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, "argument list must have even number of elements"));
     }
     let mut out = String::from("{");

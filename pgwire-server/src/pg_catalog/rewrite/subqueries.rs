@@ -244,8 +244,8 @@ impl VisitorMut for Rename<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         let new = match expr {
-            Expr::Identifier(i) => self.column(&[i.clone()]),
-            Expr::CompoundIdentifier(parts) => self.column(&parts.clone()),
+            Expr::Identifier(i) => self.column(std::slice::from_ref(&*i)),
+            Expr::CompoundIdentifier(parts) => self.column(parts),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 self.failed = true;
                 None

@@ -1,0 +1,11 @@
+CREATE TABLE users (id int PRIMARY KEY, email varchar(80) NOT NULL UNIQUE, name text DEFAULT 'nobody', score numeric(10,2), born date, created timestamptz NOT NULL DEFAULT now(), tags text[], uid uuid, doc jsonb);
+COMMENT ON TABLE users IS 'people';
+COMMENT ON COLUMN users.email IS 'unique mail';
+CREATE TABLE orders (id bigint PRIMARY KEY, user_id int NOT NULL REFERENCES users(id) ON DELETE CASCADE, note char(5), amount double precision, CONSTRAINT amount_pos UNIQUE (user_id, note));
+CREATE INDEX orders_user_idx ON orders(user_id);
+CREATE TABLE "Mixed Case" ("Id" int PRIMARY KEY, "Weird ""Col" text);
+CREATE VIEW active AS SELECT id, email FROM users WHERE score > 0;
+CREATE SCHEMA billing;
+CREATE TABLE billing.invoices (id int PRIMARY KEY, order_id bigint REFERENCES public.orders(id), total numeric, paid boolean);
+INSERT INTO users VALUES (1,'a@x','Ann',1.5,'2000-01-01','2020-01-01Z','{a,b}','00000000-0000-0000-0000-000000000001','{"a":1}'),(2,'b@x','Bob',-1,NULL,'2020-01-02Z',NULL,NULL,NULL);
+INSERT INTO orders VALUES (1,1,'x',2.5),(2,1,NULL,1e10);
