@@ -5,6 +5,7 @@
 
 mod average;
 mod checked;
+mod numbers;
 mod sum;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
 pub fn analyzer() -> Analyzer {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(SplitAverages));
+    rules.insert(0, Arc::new(NumericsMeetFloats));
     rules.push(Arc::new(CheckArithmetic));
     Analyzer::with_rules(rules)
 }
@@ -45,6 +47,19 @@ impl AnalyzerRule for SplitAverages {
     }
     fn name(&self) -> &str {
         "fjord_split_averages"
+    }
+}
+
+/// A numeric beside a double becomes a double, as in Postgres, instead of a Decimal(30, 15) that neither fits.
+#[derive(Debug)]
+pub struct NumericsMeetFloats;
+
+impl AnalyzerRule for NumericsMeetFloats {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        numbers::rewrite(plan)
+    }
+    fn name(&self) -> &str {
+        "fjord_numerics_meet_floats"
     }
 }
 

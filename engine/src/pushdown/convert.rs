@@ -262,6 +262,10 @@ impl<'a> Converter<'a> {
 
     /// `CASE x WHEN v` becomes `CASE WHEN x = v`, which is how SQL defines it.
     fn case(&self, expr: &Expr, c: &Case, depth: usize) -> Judgement {
+        // But DataFusion's own CASE compares floats by bits: -0.0 is no 0.0 there.
+        if c.expr.as_ref().is_some_and(|x| self.type_of(x).is_ok_and(|t| t.is_floating())) {
+            return Judgement::no("CASE over a float tells -0.0 from 0.0 here");
+        }
         let mut args = vec![];
         for (when, then) in &c.when_then_expr {
             let condition = match &c.expr {

@@ -36,7 +36,9 @@ pub fn sorts() -> Vec<Case> {
 pub fn all() -> Vec<Case> {
     let mut out = vec![];
     for c in EVERY {
-        out.push(same(format!("SELECT id, {c} FROM {{t}}")));
+        // Two differ from Postgres by design: a char(n) is read without its padding, a numeric without precision without its trailing zeros.
+        let sql = format!("SELECT id, {c} FROM {{t}}");
+        out.push(if matches!(*c, "nu" | "bp") { ours(sql) } else { same(sql) });
         out.push(ours(format!("SELECT count(*) FROM {{t}} WHERE {c} IS NULL")));
     }
     for c in COMPARABLE {
