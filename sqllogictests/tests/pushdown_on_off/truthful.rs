@@ -66,7 +66,7 @@ async fn remote(client: &tokio_postgres::Client, sql: &str) -> String {
             lines.extend((0..r.len()).filter_map(|i| r.get(i)).flat_map(str::lines).map(str::to_string));
         }
     }
-    let texts: Vec<&str> = lines.iter().filter_map(remote_text).collect();
+    let texts: Vec<&str> = lines.iter().filter_map(|l| remote_text(l)).collect();
     assert!(!texts.is_empty(), "{sql}: no remote text in\n{}", lines.join("\n"));
     texts.join("\n")
 }
