@@ -4,9 +4,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use fjord_harness::{Error, Result};
+use fjord_harness::{Error, Result, process};
 
-use crate::{cargo, setup};
+use crate::{cargo, demo, setup};
 
 struct Step {
     name: &'static str,
@@ -58,8 +58,7 @@ pub fn run(full: bool) -> Result<()> {
             command.env("RUSTDOCFLAGS", "-D warnings");
             succeeds(command)
         });
-        // As a process of its own: what it prints and how it ends is part of the check.
-        step("demo --check", &mut || succeeds(demo_check()?));
+        step("demo --check, then ctrl-C", &mut demo_check);
     }
 
     println!();
@@ -78,10 +77,22 @@ pub fn run(full: bool) -> Result<()> {
     if failed == 0 && counts.failed == 0 { Ok(()) } else { Err(Error::new("some checks failed")) }
 }
 
-fn demo_check() -> Result<Command> {
+/// The demo as a process of its own, ended as a user ends it: how it stops is part of the check.
+fn demo_check() -> Result<bool> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["demo", "--check"]).current_dir(cargo::root()).env("CARGO_TARGET_DIR", cargo::target_folder()?);
-    Ok(command)
+    command.args(["demo", "--check", "--keep"]).current_dir(cargo::root()).env("CARGO_TARGET_DIR", cargo::target_folder()?);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+    let mut interrupted = false;
+    if let Some(stdout) = child.stdout.take() {
+        for line in BufReader::new(stdout).lines().map_while(|l| l.ok()) {
+            println!("{line}");
+            if line.contains(demo::READY_LINE) {
+                process::signal(child.id(), "INT")?;
+                interrupted = true;
+            }
+        }
+    }
+    Ok(child.wait()?.success() && interrupted)
 }
 
 fn succeeds(mut command: Command) -> Result<bool> {

@@ -12,6 +12,9 @@ use fjord_harness::{Error, FjordOptions, FjordServer, Result};
 use crate::{cargo, setup};
 use shop::Shop;
 
+/// The beginning of the last line before the demo waits.
+pub const READY_LINE: &str = "ctrl-C stops both";
+
 /// How the demo is to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -98,12 +101,13 @@ fn play(options: Options, interrupted: &Interrupted, asked_to_stop: &tokio::sync
         return Err(Error::new(format!("demo: {} step(s) gave a wrong answer: {}\n{}", failed.len(), failed.join(", "), fjord.log())));
     }
     if options.stay {
+        println!("\nFjord is up. From another terminal:\n\n    psql -h 127.0.0.1 -p {} -U fjord fjord\n", fjord.port());
         println!(
-            "\nFjord is up. From another terminal:\n\n    psql -h 127.0.0.1 -p {} -U fjord fjord\n\nThe shop itself: psql -h 127.0.0.1 -p {} -U postgres postgres (password: {})\nctrl-C stops both and removes their data.",
-            fjord.port(),
-            shop.postgres.port(),
+            "The shop itself (password: {}):\n\n    psql -h 127.0.0.1 -p {} -U postgres postgres\n",
             shop::SUPERUSER_PASSWORD,
+            shop.postgres.port()
         );
+        println!("{READY_LINE} and removes their data.");
         // Bounded by the user's patience only: that is what it is for.
         tokio::runtime::Handle::current().block_on(asked_to_stop.notified());
     }
