@@ -4,6 +4,7 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio_postgres::types::{FromSql, Kind, Type};
 
@@ -89,6 +90,7 @@ impl<'a> Reader<'a> {
                 interval(micros, days, months)
             }
             Type::UUID => self.uuid()?,
+            Type::INET | Type::CIDR => self.network()?,
             Type::BYTEA => self.rest().iter().fold(String::from("\\x"), |mut s, b| {
                 let _ = write!(s, "{b:02x}");
                 s
@@ -142,6 +144,17 @@ impl<'a> Reader<'a> {
             let _ = write!(out, "{b:02x}");
         }
         Ok(out)
+    }
+
+    /// Family (2 or 3), bits of the mask, is-cidr, length, address. An inet of a whole address is written without its mask.
+    fn network(&mut self) -> Result<String, SqlFailure> {
+        let [family, bits, is_cidr, length] = self.array()?;
+        let (address, whole) = match (family, length) {
+            (2, 4) => (Ipv4Addr::from(self.array::<4>()?).to_string(), 32),
+            (3, 16) => (Ipv6Addr::from(self.array::<16>()?).to_string(), 128),
+            _ => return Err(SqlFailure::new(format!("a binary {} of family {family} and length {length}", self.t))),
+        };
+        Ok(if bits == whole && is_cidr == 0 { address } else { format!("{address}/{bits}") })
     }
 
     /// int32 dimensions, has-null flag, element type; a length and a lower bound a dimension; then values with their lengths.

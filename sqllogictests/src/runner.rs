@@ -122,7 +122,11 @@ struct Stage {
 
 impl Stage {
     fn prepare(servers: &Servers, file: &Path) -> Result<Stage> {
-        let fjord = FjordServer::with(FjordOptions { env: vec![("APP_PASSWORD".into(), APP_PASSWORD.into())], ..FjordOptions::default() })?;
+        let fjord = FjordServer::with(FjordOptions {
+            // The key lets files use literal secrets.
+            env: vec![("APP_PASSWORD".into(), APP_PASSWORD.into()), ("FJORD_SECRET_KEY".into(), "a key for tests only".into())],
+            ..FjordOptions::default()
+        })?;
         let folder = TempFolder::new("slt")?;
         let scratch = folder.path().join("tmp");
         fs::create_dir_all(&scratch)?;
