@@ -101,7 +101,7 @@ fn absorb_scan(scan: &TableScan) -> DfResult<Option<LogicalPlan>> {
 }
 
 fn limit_scan(query: &mut RemoteQuery, fetch: Option<usize>, exact: bool) {
-    if let (Some(n), true) = (fetch, exact) {
+    if let (Some(n), true, true) = (fetch, exact, query.pushdown) {
         query.report.add(Part::Limit, format!("LIMIT {n}"), Class::Exact, "");
         query.wrap(|input| Rel::Limit { input, skip: 0, fetch: Some(n as u64) });
         query.rows_max = Some(n as u64);
@@ -212,10 +212,9 @@ fn prune(plan: &LogicalPlan, needed: &mut std::collections::HashSet<Column>, abo
             let mut query = node.query.as_ref().clone();
             if query.pushdown {
                 for e in above {
-                    if plain_column(e, &node.schema).is_none() && !matches!(unaliased(e), Expr::Literal(..)) {
-                        if let Err(reason) = query.converter(&node.schema).value(e) {
-                            query.report.add(Part::Projection, e, Class::No, reason);
-                        }
+                    let computed = plain_column(e, &node.schema).is_none() && !matches!(unaliased(e), Expr::Literal(..));
+                    if computed && let Err(reason) = query.converter(&node.schema).value(e) {
+                        query.report.add(Part::Projection, e, Class::No, reason);
                     }
                 }
             }
@@ -251,6 +250,9 @@ fn absorb_aggregate(a: &Aggregate) -> DfResult<Option<LogicalPlan>> {
     // Local: only the columns it needs are read.
     let mut needed = std::collections::HashSet::new();
     for e in a.group_expr.iter().chain(&a.aggr_expr) {
+        if has_subquery(e)? {
+            return Ok(None);
+        }
         expr_to_columns(e, &mut needed)?;
     }
     let mut input = prune(&a.input, &mut needed, &[])?;

@@ -303,7 +303,7 @@ fn parse_milliseconds(value: &str) -> Option<u64> {
 /// With the largest unit that divides it, as SHOW prints it.
 fn show_milliseconds(ms: u64) -> String {
     for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)] {
-        if ms > 0 && ms % size == 0 {
+        if ms > 0 && ms.is_multiple_of(size) {
             return format!("{}{unit}", ms / size);
         }
     }
