@@ -7,6 +7,7 @@ mod average;
 mod checked;
 mod numbers;
 mod sum;
+mod zone;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub fn analyzer() -> Analyzer {
     rules.insert(0, Arc::new(SplitAverages));
     rules.insert(0, Arc::new(NumericsMeetFloats));
     rules.push(Arc::new(CheckArithmetic));
+    rules.push(Arc::new(SessionZone));
     Analyzer::with_rules(rules)
 }
 
@@ -60,6 +62,19 @@ impl AnalyzerRule for NumericsMeetFloats {
     }
     fn name(&self) -> &str {
         "fjord_numerics_meet_floats"
+    }
+}
+
+/// Days, hours and fields of an instant are those of the session's TimeZone.
+#[derive(Debug)]
+pub struct SessionZone;
+
+impl AnalyzerRule for SessionZone {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        zone::rewrite(plan, config.execution.time_zone.as_deref())
+    }
+    fn name(&self) -> &str {
+        "fjord_session_zone"
     }
 }
 

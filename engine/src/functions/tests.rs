@@ -82,3 +82,18 @@ async fn division_by_zero_is_22012() {
         assert_eq!(one(sql).await.expect_err(sql).state, SqlState::DIVISION_BY_ZERO, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn the_session_zone_decides_what_a_day_is() {
+    let ctx = context();
+    ctx.sql("set datafusion.execution.time_zone = 'America/New_York'").await.unwrap();
+    // 03:30 UTC is still the evening before in New York (the expectations are PostgreSQL 15's).
+    for (sql, expected) in [
+        ("select date_trunc('day', to_timestamp(1704079800)::timestamptz) = to_timestamp(1703998800)::timestamptz", "true"),
+        ("select extract(day from to_timestamp(1704079800)::timestamptz)", "31"),
+        ("select extract(hour from to_timestamp(1704079800)::timestamptz)", "22"),
+    ] {
+        let batches = ctx.sql(sql).await.unwrap().collect().await.unwrap();
+        assert_eq!(arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap(), expected, "{sql}");
+    }
+}

@@ -1,0 +1,67 @@
+//! The client's TimeZone decides what a day is.
+//!
+//! Instants are held in UTC, and DataFusion truncates and takes apart a timestamp in the zone of its *type*: `date_trunc('day', ts)` would cut days
+//! in UTC whatever the session says. So the argument gets the session's zone before, and the result its own type back.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
+
+/// Functions whose result depends on the zone of an instant.
+const ZONED: [&str; 3] = ["date_trunc", "date_part", "to_char"];
+
+/// Gives the instants under zone-dependent functions the session's zone.
+pub(super) fn rewrite(plan: LogicalPlan, zone: Option<&str>) -> Result<LogicalPlan> {
+    let Some(zone) = zone.filter(|z| !is_utc(z)) else { return Ok(plan) };
+    let zone: Arc<str> = zone.into();
+    Ok(plan
+        .transform_up_with_subqueries(|plan| {
+            let mut schema: DFSchema = merge_schema(&plan.inputs());
+            if let LogicalPlan::TableScan(ts) = &plan {
+                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
+            }
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|e| {
+                let saved = names.save(&e);
+                let out = e.transform_up(|e| Ok(rewrite_one(e, &schema, &zone)))?;
+                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
+            })
+        })?
+        .data)
+}
+
+fn rewrite_one(e: Expr, schema: &DFSchema, zone: &Arc<str>) -> Transformed<Expr> {
+    let Expr::ScalarFunction(f) = &e else { return Transformed::no(e) };
+    if !ZONED.contains(&f.func.name()) {
+        return Transformed::no(e);
+    }
+    let mut original = None;
+    let args = f
+        .args
+        .iter()
+        .map(|a| match a.get_type(schema) {
+            Ok(t @ DataType::Timestamp(unit, Some(_))) => {
+                let wanted = DataType::Timestamp(unit, Some(zone.clone()));
+                if t == wanted {
+                    return a.clone();
+                }
+                original = Some(t);
+                cast(a.clone(), wanted)
+            }
+            _ => a.clone(),
+        })
+        .collect();
+    let Some(original) = original else { return Transformed::no(e) };
+    let zoned = Expr::ScalarFunction(ScalarFunction::new_udf(f.func.clone(), args));
+    Transformed::yes(if f.func.name() == "date_trunc" { cast(zoned, original) } else { zoned })
+}
+
+fn is_utc(zone: &str) -> bool {
+    ["UTC", "Etc/UTC", "+00", "+00:00", "GMT", "Z"].iter().any(|z| z.eq_ignore_ascii_case(zone))
+}
