@@ -137,6 +137,14 @@ impl Session {
     /// # Errors
     /// Syntax and names (42xxx), a connector that is paused (55000) or was not reached (08001), types that do not fit, 57014 on timeout.
     pub async fn prepare(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
+        let result = Box::pin(self.prepare_any(statement, params)).await;
+        if let Err(e) = &result {
+            self.engine.unsupported.record(&self.info, &statement.text, e);
+        }
+        result
+    }
+
+    async fn prepare_any(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
         let plain = |schema| Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, plan: None };
         match &statement.kind {
             StatementKind::Query(query) => {
@@ -144,7 +152,7 @@ impl Session {
                 deadline.run(&CancellationToken::new(), self.prepare_query(statement, query, params)).await
             }
             StatementKind::Explain { options, statement: inner } => {
-                let mut prepared = Box::pin(self.prepare(inner, params)).await?;
+                let mut prepared = Box::pin(self.prepare_any(inner, params)).await?;
                 prepared.statement = Arc::new(statement.clone());
                 prepared.schema = Some(explain::schema(options));
                 Ok(prepared)
