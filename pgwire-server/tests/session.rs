@@ -211,6 +211,17 @@ async fn tokio_postgres_works_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_as_unsupported_is_remembered() {
+    let s = Running::start().await;
+    let mut raw = s.raw().await;
+    assert!(raw.run("create table t (a int)").await.starts_with("E("));
+    raw.parse("", "create table u (a int)", &[]).sync();
+    raw.round().await;
+    let got = raw.run("select query from sys.unsupported_queries order by query").await;
+    assert!(got.starts_with("T D(create table t (a int)) D(create table u (a int)) C"), "{got}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_in_psql_cancels() {
     let s = Running::start().await;
     let mut psql = std::process::Command::new("psql");

@@ -150,6 +150,7 @@ impl<S: Socket> Connection<S> {
             Frontend::Terminate => return Next::End,
             Frontend::Query(sql) => {
                 if let Err(e) = Box::pin(self.simple_query(&sql)).await {
+                    self.session.engine.unsupported.record(&self.session.info, &sql, &e);
                     self.failed(&e);
                 }
                 Box::pin(self.sync_point()).await;
@@ -176,7 +177,13 @@ impl<S: Socket> Connection<S> {
                 backend::error(&mut self.io.out, ErrorLevel::Fatal, &e);
                 return Next::End;
             }
-            Frontend::Parse { name, query, types } => Box::pin(self.parse(name, &query, &types)).await,
+            Frontend::Parse { name, query, types } => {
+                let result = Box::pin(self.parse(name, &query, &types)).await;
+                if let Err(e) = &result {
+                    self.session.engine.unsupported.record(&self.session.info, &query, e);
+                }
+                result
+            }
             Frontend::Bind { portal, statement, formats, values, results } => {
                 Box::pin(self.bind(portal, &statement, &formats, values, results)).await
             }
