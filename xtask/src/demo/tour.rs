@@ -68,10 +68,10 @@ fn verify(step: &Step, shown: &str, shop: &Shop, fjord: &FjordServer) -> Result<
 fn steps(shop: &Shop) -> Vec<Step> {
     let orders_of_events = "SELECT c.country, count(*) AS searches, count(DISTINCT e.customer_id) AS customers\n\
                             FROM {events} e JOIN {customers} c ON c.id = e.customer_id\n\
-                            WHERE e.kind = 'search' AND c.created_at >= '2024-06-01+00'\n\
+                            WHERE e.kind = 'search' AND c.created_at >= '2024-06-01 00:00:00+00'\n\
                             GROUP BY c.country ORDER BY searches DESC, c.country LIMIT 5;";
     let revenue = "SELECT status, count(*) AS orders, sum(amount) AS revenue\n\
-                   FROM {orders} WHERE placed_at >= '2025-11-01+00'\n\
+                   FROM {orders} WHERE placed_at >= '2025-11-01 00:00:00+00'\n\
                    GROUP BY status ORDER BY revenue DESC;";
     let lookup = "SELECT id, customer_id, status, amount, placed_at FROM {orders} WHERE id = 424242;";
     let live = "SELECT count(*) AS returned FROM {orders} o WHERE status = 'returned';";
@@ -133,8 +133,8 @@ fn steps(shop: &Shop) -> Vec<Step> {
         Step {
             title: "What was pushed, and why not more",
             why: "Every remote query leaves a record: its text, its rows, its time, and reasons for what stayed local.",
-            sql: "SELECT * FROM sys.pushdown_summary;".into(),
-            check: Check::Shows(&["shop"]),
+            sql: "SELECT tables, rows, filters_local, remote_text FROM sys.pushdown_summary ORDER BY query_id;".into(),
+            check: Check::Shows(&["public.orders", "public.customers"]),
         },
     ]
 }
