@@ -134,3 +134,25 @@ fn a_bad_certificate_stops_the_server() {
         assert_eq!(e.state.0, "F0000", "{e}");
     }
 }
+
+/// A session may be cancelled or ended by its own role only.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_roles_session_is_not_mine_to_end() {
+    let users = ["alice", "bob"].map(|u| (u.to_string(), Verifier::of_password("pw"))).into();
+    let s = Running::with(Options { users, ..Default::default() }).await;
+    let connect = async |user: &str| {
+        let config = format!("host=127.0.0.1 port={} user={user} password=pw", s.address.port());
+        let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    };
+    let (alice, alice_too, bob) = (connect("alice").await, connect("alice").await, connect("bob").await);
+    let pid: i32 = alice.query_one("select pg_backend_pid()", &[]).await.unwrap().get(0);
+    for function in ["pg_cancel_backend", "pg_terminate_backend"] {
+        let e = bob.simple_query(&format!("select {function}({pid})")).await.unwrap_err();
+        assert_eq!(e.code().unwrap().code(), "42501", "{function}");
+    }
+    alice.simple_query("select 1").await.unwrap();
+    assert!(alice_too.query_one(&format!("select pg_terminate_backend({pid})"), &[]).await.unwrap().get::<_, bool>(0));
+    assert!(!bob.query_one("select pg_terminate_backend(1)", &[]).await.unwrap().get::<_, bool>(0));
+}

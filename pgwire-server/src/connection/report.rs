@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn timeouts() {
-        for (text, want) in [("0", None), ("100", Some(100)), ("5s", Some(5000)), ("1min", Some(60_000)), ("x", None)] {
+        for (text, want) in [("0", None), ("100", Some(100)), ("5s", Some(5000)), ("1min", Some(60_000))] {
             let mut s = Settings::default();
             s.set("statement_timeout", text).unwrap();
             assert_eq!(statement_timeout(&s), want.map(Duration::from_millis), "{text}");

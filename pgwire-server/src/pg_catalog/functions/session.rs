@@ -2,12 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use fjord_engine::error::Result;
+use fjord_engine::error::{Result, SqlError, SqlState};
 use fjord_engine::pgtype::PgType;
 
 use super::{Def, Env, Row, effect, lax, strict};
 use crate::pg_catalog::table::Value;
-use crate::pg_catalog::types;
+use crate::pg_catalog::{Sessions, types};
 
 pub(super) const FUNCTIONS: &[Def] = &[
     strict("current_database", "name", |env, _| Ok(env.engine.database.clone().into())),
@@ -32,11 +32,8 @@ pub(super) const FUNCTIONS: &[Def] = &[
         match settings.get(&name) {
             Some(v) => Ok(v.to_string().into()),
             None if r.bool(1) == Some(true) => Ok(Value::Null),
-            None => Err(fjord_engine::error::SqlError::new(
-                fjord_engine::error::SqlState::UNDEFINED_OBJECT,
-                format!("unrecognized configuration parameter \"{name}\""),
-            )
-            .hint("SHOW ALL lists every setting.")),
+            None => Err(SqlError::new(SqlState::UNDEFINED_OBJECT, format!("unrecognized configuration parameter \"{name}\""))
+                .hint("SHOW ALL lists every setting.")),
         }
     }),
     effect("set_config", "text", |env, r| {
@@ -58,12 +55,8 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("inet_client_port", "int4", |env, _| Ok(address(&env.session.client).map(|a| a.1).into())),
     strict("inet_server_addr", "inet", |_, _| Ok(Value::Null)),
     strict("inet_server_port", "int4", |_, _| Ok(Value::Null)),
-    effect("pg_cancel_backend", "bool", |env, r| {
-        Ok(r.int(0).and_then(|p| i32::try_from(p).ok()).map(|pid| env.shared.sessions().is_some_and(|s| s.cancel(pid))).into())
-    }),
-    effect("pg_terminate_backend", "bool", |env, r| {
-        Ok(r.int(0).and_then(|p| i32::try_from(p).ok()).map(|pid| env.shared.sessions().is_some_and(|s| s.terminate(pid))).into())
-    }),
+    effect("pg_cancel_backend", "bool", |env, r| signal(env, r, |s, pid| s.cancel(pid))),
+    effect("pg_terminate_backend", "bool", |env, r| signal(env, r, |s, pid| s.terminate(pid))),
     // There is nothing to lock against: Fjord writes nothing. Accepted because pools send them when they reset a connection.
     effect("pg_advisory_lock", "text", |_, _| Ok("".into())),
     effect("pg_advisory_lock_shared", "text", |_, _| Ok("".into())),
@@ -87,6 +80,18 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("getdatabaseencoding", "name", |_, _| Ok("UTF8".into())),
     strict("pg_client_encoding", "name", |_, _| Ok("UTF8".into())),
 ];
+
+/// Cancels or ends another session: one's own role's only, as for a role without `pg_signal_backend` in Postgres.
+fn signal(env: &Env, r: &Row<'_>, act: fn(&dyn Sessions, i32) -> bool) -> Result<Value<'static>> {
+    let Some(pid) = r.int(0).and_then(|p| i32::try_from(p).ok()) else { return Ok(Value::Null) };
+    let Some(sessions) = env.shared.sessions() else { return Ok(false.into()) };
+    match sessions.list().into_iter().find(|s| s.pid == pid).map(|s| s.user) {
+        None => Ok(false.into()),
+        Some(owner) if owner == env.session.user => Ok(act(sessions.as_ref(), pid).into()),
+        Some(_) => Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied to signal the session {pid}"))
+            .detail("Only the role that opened a session may cancel or end it.")),
+    }
+}
 
 fn user(env: &Env, _: &Row<'_>) -> Result<Value<'static>> {
     Ok(env.session.user.clone().into())
