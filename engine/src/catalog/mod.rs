@@ -270,7 +270,7 @@ impl Catalog {
     }
 
     /// Looks whether another server has committed, and applies what it did. One cheap read where nobody has. It misses commits only when more than
-    /// [`commit::KEPT`] have come since, and none of the last hour: [`Catalog::catch_up_fully`] does not.
+    /// 100 have come since, and none of the last hour: [`Catalog::catch_up_fully`] does not.
     pub async fn catch_up(&self) -> Result<()> {
         let mut seq = self.sequence();
         let mut found = None;

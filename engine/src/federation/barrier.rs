@@ -2,7 +2,7 @@
 //!
 //! Where a node's schema has two columns of one name (two tables that both have `id`, under a join), a dynamic or parent filter can land on the
 //! wrong one, and rows are lost; on Parquet too. Upstream issues 25244 and 25296, fixed by 25259, which is not in 55.2. So before the pushdown
-//! rules run, each such node is wrapped in a [`Barrier`] that lets only filters over uniquely named columns pass; afterwards the barriers go.
+//! rules run, each such node is wrapped in a `Barrier` that lets only filters over uniquely named columns pass; afterwards the barriers go.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Names: each connector is a catalog, the default database holds views, `sys`, the system schemas and every connector's schemas.
 //!
 //! All of it reads one [`CatalogSnapshot`], so a statement sees one state of the catalog. A name that is not found is not an error here, because
-//! DataFusion also asks for the names of table functions; it is remembered with its proper SQLSTATE and hint, and [`PlanEnv::explain`] puts it in
+//! DataFusion also asks for the names of table functions; it is remembered with its proper SQLSTATE and hint, and `PlanEnv::explain` puts it in
 //! the place of DataFusion's own message when planning fails for it.
 
 use std::collections::BTreeSet;

@@ -5,6 +5,7 @@
 
 mod average;
 mod checked;
+mod literals;
 mod numbers;
 mod sum;
 mod zone;
@@ -34,6 +35,8 @@ pub fn analyzer() -> Analyzer {
     let mut rules = Analyzer::new().rules;
     rules.insert(0, Arc::new(SplitAverages));
     rules.insert(0, Arc::new(NumericsMeetFloats));
+    rules.insert(0, Arc::new(TypedLiterals));
+    rules.insert(0, Arc::new(SmallSums));
     rules.push(Arc::new(CheckArithmetic));
     rules.push(Arc::new(SessionZone));
     Analyzer::with_rules(rules)
@@ -75,6 +78,32 @@ impl AnalyzerRule for SessionZone {
     }
     fn name(&self) -> &str {
         "fjord_session_zone"
+    }
+}
+
+/// Text literals beside timestamps and uuids are read in that type, in the session's zone.
+#[derive(Debug)]
+pub struct TypedLiterals;
+
+impl AnalyzerRule for TypedLiterals {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        literals::rewrite(plan, config.execution.time_zone.as_deref())
+    }
+    fn name(&self) -> &str {
+        "fjord_typed_literals"
+    }
+}
+
+/// sum(integer | smallint) is bigint, and stays it when a plan is analyzed twice.
+#[derive(Debug)]
+pub struct SmallSums;
+
+impl AnalyzerRule for SmallSums {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        sum::small(plan)
+    }
+    fn name(&self) -> &str {
+        "fjord_small_sums"
     }
 }
 

@@ -5,12 +5,14 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::AggregateOrderSensitivity;
+use datafusion::logical_expr::utils::{AggregateOrderSensitivity, merge_schema};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, ReversedUDAF, SetMonotonicity, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, ExprSchemable, GroupsAccumulator, LogicalPlan, ReversedUDAF,
+    SetMonotonicity, Signature, Volatility, WindowFunctionDefinition,
 };
 
 use crate::error::{SqlError, SqlState};
@@ -19,16 +21,58 @@ use crate::error::{SqlError, SqlState};
 const DECIMAL128_SUM_PRECISION_MAX: u8 = 28;
 
 pub(super) fn pg_sum() -> Arc<AggregateUDF> {
-    static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
-        Arc::new(AggregateUDF::new_from_impl(PgSum { inner: Sum::new(), signature: Signature::user_defined(Volatility::Immutable) }))
-    });
+    static SUM: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| PgSum::function(false));
     SUM.clone()
+}
+
+/// Marks the sums over integers of at most 32 bits. Coercion makes their argument a bigint, so a second analysis (a prepared plan is analyzed again)
+/// could not tell them from sums over a bigint any more.
+pub(super) fn small(plan: LogicalPlan) -> Result<LogicalPlan> {
+    static SMALL: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| PgSum::function(true));
+    Ok(plan
+        .transform_up_with_subqueries(|plan| {
+            let schema = merge_schema(&plan.inputs());
+            let is_small = |args: &[Expr]| {
+                args.first()
+                    .and_then(|a| a.get_type(&schema).ok())
+                    .is_some_and(|t| t.is_integer() && t.primitive_width().is_some_and(|w| w <= 4) && t != DataType::UInt32)
+            };
+            plan.map_expressions(|e| {
+                e.transform_up(|mut e| {
+                    let changed = match &mut e {
+                        Expr::AggregateFunction(a) if a.func == pg_sum() && is_small(&a.params.args) => {
+                            a.func = SMALL.clone();
+                            true
+                        }
+                        Expr::WindowFunction(w) => match &mut w.fun {
+                            WindowFunctionDefinition::AggregateUDF(f) if *f == pg_sum() && is_small(&w.params.args) => {
+                                *f = SMALL.clone();
+                                true
+                            }
+                            _ => false,
+                        },
+                        _ => false,
+                    };
+                    Ok(if changed { Transformed::yes(e) } else { Transformed::no(e) })
+                })
+            })
+        })?
+        .data)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct PgSum {
     inner: Sum,
+    /// Over integers of at most 32 bits: the sum is a bigint.
+    small: bool,
     signature: Signature,
+}
+
+impl PgSum {
+    fn function(small: bool) -> Arc<AggregateUDF> {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Arc::new(AggregateUDF::new_from_impl(PgSum { inner: Sum::new(), small, signature }))
+    }
 }
 
 impl AggregateUDFImpl for PgSum {
@@ -57,7 +101,7 @@ impl AggregateUDFImpl for PgSum {
                 _ => return None,
             })
         }
-        match coerced(arg) {
+        match if self.small && arg.is_integer() { Some(DataType::Int64) } else { coerced(arg) } {
             Some(t) => Ok(vec![t]),
             None => Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function sum({arg}) does not exist"))
                 .hint("You might need to add explicit type casts.")

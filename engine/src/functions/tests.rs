@@ -83,17 +83,61 @@ async fn division_by_zero_is_22012() {
     }
 }
 
+/// A table `z`: midnight of 2024-01-01 in New York, as an instant, and a uuid.
+fn in_new_york() -> SessionContext {
+    let ctx = context();
+    let utc = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, Some("UTC".into()));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("ts", utc, true), crate::pgtype::field("u", DataType::Utf8, true, crate::pgtype::UUID)]));
+    let instant = arrow::array::TimestampMicrosecondArray::from(vec![1_704_085_200_000_000]).with_timezone("UTC");
+    let uuid = arrow::array::StringArray::from(vec!["a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"]);
+    ctx.register_batch("z", RecordBatch::try_new(schema, vec![Arc::new(instant), Arc::new(uuid)]).unwrap()).unwrap();
+    ctx.state_ref().write().config_mut().options_mut().execution.time_zone = Some("America/New_York".into());
+    ctx
+}
+
 #[tokio::test]
 async fn the_session_zone_decides_what_a_day_is() {
-    let ctx = context();
-    ctx.sql("set datafusion.execution.time_zone = 'America/New_York'").await.unwrap();
-    // 03:30 UTC is still the evening before in New York (the expectations are PostgreSQL 15's).
+    let ctx = in_new_york();
+    // The expectations are PostgreSQL 15's with TimeZone = America/New_York.
     for (sql, expected) in [
-        ("select date_trunc('day', to_timestamp(1704079800)::timestamptz) = to_timestamp(1703998800)::timestamptz", "true"),
-        ("select extract(day from to_timestamp(1704079800)::timestamptz)", "31"),
-        ("select extract(hour from to_timestamp(1704079800)::timestamptz)", "22"),
+        ("select date_trunc('day', ts) = ts from z", "true"),
+        ("select date_trunc('year', ts - interval '1 second') < date_trunc('year', ts) from z", "true"),
+        ("select extract(hour from ts) from z", "0"),
+        ("select extract(day from ts - interval '1 second') from z", "31"),
     ] {
         let batches = ctx.sql(sql).await.unwrap().collect().await.unwrap();
         assert_eq!(arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap(), expected, "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_plan_that_is_analyzed_twice_keeps_its_types() {
+    let ctx = context();
+    let plan = ctx.state().create_logical_plan("select sum(a), sum(b) from t").await.unwrap();
+    let once = ctx.state().analyzer().execute_and_check(plan, ctx.state().config_options(), |_, _| {}).unwrap();
+    let twice = ctx.state().analyzer().execute_and_check(once.clone(), ctx.state().config_options(), |_, _| {}).unwrap();
+    assert_eq!(once.schema(), twice.schema());
+    assert_eq!(twice.schema().field(0).data_type(), &DataType::Int64);
+}
+
+#[tokio::test]
+async fn text_beside_a_timestamp_is_read_in_its_type_and_the_session_zone() {
+    let ctx = in_new_york();
+    for (condition, rows) in [
+        ("ts = '2024-01-01 00:00:00'", 1),
+        ("ts = '2024-01-01 05:00:00Z'", 1),
+        ("ts < '9999-12-31'", 1),
+        ("ts between '1600-01-01' and 'infinity'", 1),
+        ("ts in ('2024-01-01', '2030-01-01')", 1),
+        ("ts < '-infinity'", 0),
+        ("u = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'", 1),
+        ("u in ('{a0eebc999c0b4ef8bb6d6bb9bd380a11}')", 1),
+    ] {
+        let sql = format!("select 1 from z where {condition}");
+        let found: usize = ctx.sql(&sql).await.unwrap().collect().await.unwrap().iter().map(RecordBatch::num_rows).sum();
+        assert_eq!(found, rows, "{sql}");
+    }
+    let e: SqlError = ctx.sql("select 1 from z where u = 'x'").await.unwrap().collect().await.unwrap_err().into();
+    assert_eq!(e.state, SqlState::INVALID_TEXT_REPRESENTATION);
 }

@@ -80,7 +80,7 @@ pub enum Family {
     Jsonb,
     /// Array of an element type.
     Array(Box<RemoteType>),
-    /// Anything else, read through its text form: nothing but IS [NOT] NULL is pushed.
+    /// Anything else, read through its text form: nothing but `IS [NOT] NULL` is pushed.
     Other,
 }
 

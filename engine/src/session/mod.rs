@@ -4,6 +4,7 @@
 //! The rows come as a stream that ends by itself on cancel and on `statement_timeout`.
 
 pub mod explain;
+mod exponents;
 mod names;
 pub mod params;
 pub mod registry;
@@ -365,6 +366,7 @@ fn same_columns(a: &Schema, b: &Schema) -> bool {
 pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::Statement) -> Result<LogicalPlan> {
     // Names first: they are those of what the user wrote, not of what rewrites make of it.
     names::assign(&mut statement);
+    exponents::widen(&mut statement);
     for schema in env.engine.system_schemas() {
         schema.rewrite(&mut statement)?;
     }

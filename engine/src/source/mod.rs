@@ -1,7 +1,7 @@
 //! What a source of data implements, and nothing else.
 //!
 //! A *connector type* ([`ConnectorType`]) is a row in the registry: name, options, constructor. Opening one gives a [`Source`]: it validates,
-//! introspects, and runs remote queries. A source that takes pushed work has a [`Dialect`](crate::pushdown::Dialect); one that is read by
+//! introspects, and runs remote queries. A source that takes pushed work has a [`Dialect`]; one that is read by
 //! DataFusion's own readers (files) gives ready-made table providers in its schema instead.
 
 mod options;
