@@ -55,7 +55,8 @@ pub fn run(full: bool) -> Result<()> {
         step("documentation tests", &mut || counted(cargo::command(&["test", "--workspace", "--doc", "--quiet"])?, &mut counts));
         step("documentation", &mut || {
             let mut command = cargo::command(&["doc", "--workspace", "--no-deps", "--quiet"])?;
-            command.env("RUSTDOCFLAGS", "-D warnings");
+            // Links to private items help whoever reads the code with --document-private-items.
+            command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
             succeeds(command)
         });
         step("demo --check, then ctrl-C", &mut demo_check);
@@ -131,8 +132,8 @@ fn pass_on(stream: impl std::io::Read) -> Counts {
 
 /// `Summary [   1.2s] 9 tests run: 7 passed, 1 failed, 1 timed out, 0 skipped` of nextest, `test result: ok. 2 passed; 0 failed; ...` of libtest.
 fn closing_line(line: &str) -> Option<Counts> {
-    let line = line.trim_start();
-    let tail = match line.strip_prefix("Summary [") {
+    // nextest indents its own line by five; what it repeats of a failed test's output (a `test result:` too) by four.
+    let tail = match line.trim_start().strip_prefix("Summary [") {
         Some(rest) => rest.split_once(" run: ")?.1,
         None => line.strip_prefix("test result: ")?.split_once(". ")?.1,
     };
