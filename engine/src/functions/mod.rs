@@ -5,6 +5,7 @@
 
 mod average;
 mod checked;
+mod extremes;
 mod literals;
 mod numbers;
 mod sum;
@@ -37,6 +38,7 @@ pub fn analyzer() -> Analyzer {
     rules.insert(0, Arc::new(NumericsMeetFloats));
     rules.insert(0, Arc::new(TypedLiterals));
     rules.insert(0, Arc::new(SmallSums));
+    rules.insert(0, Arc::new(FloatExtremes));
     rules.push(Arc::new(CheckArithmetic));
     rules.push(Arc::new(SessionZone));
     Analyzer::with_rules(rules)
@@ -104,6 +106,19 @@ impl AnalyzerRule for SmallSums {
     }
     fn name(&self) -> &str {
         "fjord_small_sums"
+    }
+}
+
+/// min and max of floats take NaN for the greatest.
+#[derive(Debug)]
+pub struct FloatExtremes;
+
+impl AnalyzerRule for FloatExtremes {
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        extremes::rewrite(plan)
+    }
+    fn name(&self) -> &str {
+        "fjord_float_extremes"
     }
 }
 

@@ -141,3 +141,16 @@ async fn text_beside_a_timestamp_is_read_in_its_type_and_the_session_zone() {
     let e: SqlError = ctx.sql("select 1 from z where u = 'x'").await.unwrap().collect().await.unwrap_err().into();
     assert_eq!(e.state, SqlState::INVALID_TEXT_REPRESENTATION);
 }
+
+#[tokio::test]
+async fn nan_is_the_greatest_float_whatever_the_order_of_the_rows() {
+    for rows in ["('NaN'), ('1'), ('-0'), ('0')", "('1'), ('0'), ('-0'), ('NaN')", "('0'), ('NaN'), ('-0'), ('1')"] {
+        for ty in ["double precision", "real"] {
+            let from = format!("from (select cast(column1 as {ty}) x from (values {rows})) v");
+            assert_eq!(one(&format!("select max(x) {from}")).await.unwrap(), "NaN", "{rows}");
+            assert_eq!(one(&format!("select min(x) {from}")).await.unwrap(), "-0.0", "{rows}");
+            assert_eq!(one(&format!("select max(x) {from} group by x > 100 order by 1 limit 1")).await.unwrap(), "1.0", "{rows}");
+            assert_eq!(one(&format!("select max(x) {from} where x > 'infinity'::{ty} and x < 0")).await.unwrap(), "");
+        }
+    }
+}
