@@ -105,6 +105,11 @@ async fn the_session_zone_decides_what_a_day_is() {
         ("select date_trunc('year', ts - interval '1 second') < date_trunc('year', ts) from z", "true"),
         ("select extract(hour from ts) from z", "0"),
         ("select extract(day from ts - interval '1 second') from z", "31"),
+        ("select (ts - interval '1 second')::date from z", "2023-12-31"),
+        ("select ts::timestamp from z", "2024-01-01T00:00:00"),
+        ("select ts = timestamp '2024-01-01 00:00:00' from z", "true"),
+        ("select ts = date '2024-01-01' from z", "true"),
+        ("select timestamp '2024-01-01 00:00:00'::timestamptz = ts from z", "true"),
     ] {
         let batches = ctx.sql(sql).await.unwrap().collect().await.unwrap();
         assert_eq!(arrow::util::display::array_value_to_string(batches[0].column(0), 0).unwrap(), expected, "{sql}");

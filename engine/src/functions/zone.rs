@@ -1,17 +1,19 @@
 //! The client's TimeZone decides what a day is.
 //!
 //! Instants are held in UTC, and DataFusion truncates and takes apart a timestamp in the zone of its *type*: `date_trunc('day', ts)` would cut days
-//! in UTC whatever the session says. So the argument gets the session's zone before, and the result its own type back.
+//! in UTC whatever the session says. So the argument gets the session's zone before, and the result its own type back. Casts between instants and
+//! days or wall-clock times go through the session's zone in the same way.
 
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
+use datafusion::functions::datetime::to_local_time;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, cast};
 
 /// Functions whose result depends on the zone of an instant.
 const ZONED: [&str; 3] = ["date_trunc", "date_part", "to_char"];
@@ -37,6 +39,13 @@ pub(super) fn rewrite(plan: LogicalPlan, zone: Option<&str>) -> Result<LogicalPl
 }
 
 fn rewrite_one(e: Expr, schema: &DFSchema, zone: &Arc<str>) -> Transformed<Expr> {
+    if let Expr::Cast(c) = &e {
+        let Ok(from) = c.expr.get_type(schema) else { return Transformed::no(e) };
+        return match through_zone(&c.expr, &from, c.field.data_type(), zone) {
+            Some(inner) => Transformed::yes(Expr::Cast(Cast { expr: Box::new(inner), field: c.field.clone() })),
+            None => Transformed::no(e),
+        };
+    }
     let Expr::ScalarFunction(f) = &e else { return Transformed::no(e) };
     if !ZONED.contains(&f.func.name()) {
         return Transformed::no(e);
@@ -60,6 +69,21 @@ fn rewrite_one(e: Expr, schema: &DFSchema, zone: &Arc<str>) -> Transformed<Expr>
     let Some(original) = original else { return Transformed::no(e) };
     let zoned = Expr::ScalarFunction(ScalarFunction::new_udf(f.func.clone(), args));
     Transformed::yes(if f.func.name() == "date_trunc" { cast(zoned, original) } else { zoned })
+}
+
+/// What a cast between an instant and a wall-clock time or day must stand over; `None` where no zone takes part in it.
+fn through_zone(inner: &Expr, from: &DataType, to: &DataType, zone: &Arc<str>) -> Option<Expr> {
+    use DataType::{Date32, Date64, Time32, Time64, Timestamp};
+    match (from, to) {
+        (Timestamp(unit, Some(_)), Date32 | Date64 | Time32(_) | Time64(_) | Timestamp(_, None)) => {
+            let zoned = cast(inner.clone(), Timestamp(*unit, Some(zone.clone())));
+            Some(Expr::ScalarFunction(ScalarFunction::new_udf(to_local_time(), vec![zoned])))
+        }
+        (Date32 | Date64 | Timestamp(_, None), Timestamp(unit, Some(own))) if own != zone => {
+            Some(cast(cast(inner.clone(), Timestamp(*unit, None)), Timestamp(*unit, Some(zone.clone()))))
+        }
+        _ => None,
+    }
 }
 
 fn is_utc(zone: &str) -> bool {
