@@ -154,7 +154,8 @@ fn split_one(a: Aggregate) -> Result<Transformed<LogicalPlan>> {
     }
     let mut inner: Vec<Expr> = vec![];
     let place = |e: Expr, inner: &mut Vec<Expr>| {
-        if !inner.contains(&e) {
+        // By name, not by value: `sum(a), avg(a)` has the sum already, perhaps as the one that is typed bigint.
+        if !inner.iter().any(|i| i.schema_name().to_string() == e.schema_name().to_string()) {
             inner.push(e);
         }
     };

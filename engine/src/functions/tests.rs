@@ -69,6 +69,12 @@ async fn average_is_numeric_and_rounded() {
     assert_eq!(one("select avg(x) from (values (1.5), (2.25)) v(x)").await.unwrap(), "1.8750000000000000");
     assert_eq!(one("select avg(b) from t where a is not null").await.unwrap(), "9223372036854775807.0000000000000000");
     assert_eq!(one("select avg(a) from t where a > 2147483647").await.unwrap(), "");
+    // The sum that the user asks for is the one that the average needs.
+    for (select, first) in
+        [("sum(a), avg(a), count(a), avg(b), sum(b)", "1"), ("avg(a), sum(b), count(a), avg(b), sum(a)", "1.0000000000000000")]
+    {
+        assert_eq!(one(&format!("select {select} from t where a = 1")).await.unwrap(), first, "{select}");
+    }
     assert_eq!(one("select avg(a) + 1 from t where a = 1 group by b having avg(a) > 0.5").await.unwrap(), "2.0000000000000000");
     assert_eq!(
         one("select avg(distinct a) from (select 1 a union all select 1 union all select 2) s").await.unwrap(),
