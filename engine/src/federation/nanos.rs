@@ -10,18 +10,18 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::config::ConfigOptions;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility, when,
 };
 use datafusion::optimizer::AnalyzerRule;
+
+use crate::functions::rewrite_expressions;
 
 /// The rule.
 #[derive(Debug)]
@@ -29,19 +29,7 @@ pub struct WholeMicroseconds;
 
 impl AnalyzerRule for WholeMicroseconds {
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> DfResult<LogicalPlan> {
-        let done = plan.transform_up_with_subqueries(|plan| {
-            let mut schema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(t) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(t.table_name.clone(), &t.source.schema())?);
-            }
-            let preserver = NamePreserver::new(&plan);
-            plan.map_expressions(|e| {
-                let saved = preserver.save(&e);
-                let t = e.transform_up(|e| rewrite(e, &schema))?;
-                Ok(if t.transformed { t.update_data(|e| saved.restore(e)) } else { t })
-            })
-        })?;
-        Ok(done.data)
+        rewrite_expressions(plan, &rewrite)
     }
     fn name(&self) -> &str {
         "fjord_whole_microseconds"

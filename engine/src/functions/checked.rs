@@ -6,11 +6,9 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::ArrayRef;
 use arrow::compute::kernels::numeric::{add, mul, neg, sub};
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Expr, ExprSchemable, LogicalPlan, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
     Volatility,
@@ -134,20 +132,7 @@ fn out_of_range(t: &DataType) -> SqlError {
 
 /// Replaces every integer operation of a plan.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let mut schema: DFSchema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(ts) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
-            }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|e| {
-                let saved = names.save(&e);
-                let out = e.transform_up(|e| Ok(rewrite_one(e, &schema)))?;
-                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-            })
-        })?
-        .data)
+    super::rewrite_expressions(plan, &|e, schema| Ok(rewrite_one(e, schema)))
 }
 
 fn rewrite_one(e: Expr, schema: &DFSchema) -> Transformed<Expr> {

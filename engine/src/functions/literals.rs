@@ -6,10 +6,8 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast};
 
 use crate::error::{SqlError, SqlState};
@@ -18,20 +16,7 @@ use crate::pgtype::{self, PgType};
 /// Types the literals of a plan's comparisons.
 pub(super) fn rewrite(plan: LogicalPlan, zone: Option<&str>) -> Result<LogicalPlan> {
     let zone: Arc<str> = zone.unwrap_or("UTC").into();
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let mut schema: DFSchema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(ts) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
-            }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|e| {
-                let saved = names.save(&e);
-                let out = e.transform_up(|e| rewrite_one(e, &schema, &zone))?;
-                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-            })
-        })?
-        .data)
+    super::rewrite_expressions(plan, &|e, schema| rewrite_one(e, schema, &zone))
 }
 
 fn rewrite_one(mut e: Expr, schema: &DFSchema, zone: &Arc<str>) -> Result<Transformed<Expr>> {

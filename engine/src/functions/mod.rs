@@ -13,9 +13,12 @@ mod zone;
 
 use std::sync::Arc;
 
-use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, Result};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
 pub use checked::{Arithmetic, checked};
@@ -42,6 +45,24 @@ pub fn analyzer() -> Analyzer {
     rules.push(Arc::new(CheckArithmetic));
     rules.push(Arc::new(SessionZone));
     Analyzer::with_rules(rules)
+}
+
+/// Rewrites every expression of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs; output names stay as they were.
+pub(crate) fn rewrite_expressions(plan: LogicalPlan, f: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    Ok(plan
+        .transform_up_with_subqueries(|plan| {
+            let mut schema: DFSchema = merge_schema(&plan.inputs());
+            if let LogicalPlan::TableScan(ts) = &plan {
+                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
+            }
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|e| {
+                let saved = names.save(&e);
+                let out = e.transform_up(|e| f(e, &schema))?;
+                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
+            })
+        })?
+        .data)
 }
 
 /// avg(x) over integers and numerics -> `fjord_avg(sum(x), count(x))`, so that a source can compute the sum and the count exactly.

@@ -4,30 +4,15 @@
 //! numeric column. This rule runs before type coercion and leaves it nothing to mix.
 
 use arrow::datatypes::{DataType, i256};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast};
 
 /// Functions whose arguments must be of one type.
 const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "ifnull", "nvl"];
 
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let mut schema: DFSchema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(ts) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
-            }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|e| {
-                let saved = names.save(&e);
-                let out = e.transform_up(|e| Ok(rewrite_one(e, &schema)))?;
-                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-            })
-        })?
-        .data)
+    super::rewrite_expressions(plan, &|e, schema| Ok(rewrite_one(e, schema)))
 }
 
 fn rewrite_one(mut e: Expr, schema: &DFSchema) -> Transformed<Expr> {

@@ -7,12 +7,10 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::functions::datetime::to_local_time;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, cast};
 
 /// Functions whose result depends on the zone of an instant.
@@ -22,20 +20,7 @@ const ZONED: [&str; 3] = ["date_trunc", "date_part", "to_char"];
 pub(super) fn rewrite(plan: LogicalPlan, zone: Option<&str>) -> Result<LogicalPlan> {
     let Some(zone) = zone.filter(|z| !is_utc(z)) else { return Ok(plan) };
     let zone: Arc<str> = zone.into();
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let mut schema: DFSchema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(ts) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
-            }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|e| {
-                let saved = names.save(&e);
-                let out = e.transform_up(|e| Ok(rewrite_one(e, &schema, &zone)))?;
-                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-            })
-        })?
-        .data)
+    super::rewrite_expressions(plan, &|e, schema| Ok(rewrite_one(e, schema, &zone)))
 }
 
 fn rewrite_one(e: Expr, schema: &DFSchema, zone: &Arc<str>) -> Transformed<Expr> {
