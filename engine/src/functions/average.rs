@@ -87,8 +87,8 @@ fn divide(sum: &ArrayRef, count: &ArrayRef, target: &DataType) -> Result<ArrayRe
         }
     };
     let up = i256::from_i128(10).wrapping_pow(u32::try_from(target_scale - scale).unwrap_or(0));
+    let overflow = || SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow in avg");
     let quotient = |v: i256, n: i64| -> Result<i256> {
-        let overflow = || SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow in avg");
         let n = i256::from_i128(i128::from(n));
         let v = v.checked_mul(up).ok_or_else(overflow)?;
         let (q, r) = (v.wrapping_div(n), v.wrapping_rem(n));
@@ -101,11 +101,7 @@ fn divide(sum: &ArrayRef, count: &ArrayRef, target: &DataType) -> Result<ArrayRe
             for i in 0..sum.len() {
                 match value(i) {
                     None => b.append_null(),
-                    Some(v) => b.append_value(
-                        quotient(v, counts.value(i))?
-                            .to_i128()
-                            .ok_or_else(|| SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow in avg"))?,
-                    ),
+                    Some(v) => b.append_value(quotient(v, counts.value(i))?.to_i128().ok_or_else(overflow)?),
                 }
             }
             Ok(Arc::new(b.finish()))

@@ -8,10 +8,10 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::function::AccumulatorArgs;
-use datafusion::logical_expr::utils::{AggregateOrderSensitivity, merge_schema};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, LogicalPlan, ReversedUDAF, Signature, Volatility,
 };
@@ -22,29 +22,21 @@ use crate::error::SqlError;
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     static MIN: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Extreme::function(Ordering::Less));
     static MAX: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Extreme::function(Ordering::Greater));
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let ours = |function: &AggregateUDF, args: &[Expr]| {
-                let float =
-                    args.first().and_then(|a| a.get_type(&schema).ok()).is_some_and(|t| matches!(t, DataType::Float32 | DataType::Float64));
-                match function.name() {
-                    "min" if float && *function != **MIN => Some(MIN.clone()),
-                    "max" if float && *function != **MAX => Some(MAX.clone()),
-                    _ => None,
-                }
-            };
-            plan.map_expressions(|e| {
-                e.transform_up(|mut e| {
-                    // Not in windows: a sliding frame needs an accumulator that can take values back (COMPAT.md).
-                    let Expr::AggregateFunction(a) = &mut e else { return Ok(Transformed::no(e)) };
-                    let Some(replacement) = ours(&a.func, &a.params.args) else { return Ok(Transformed::no(e)) };
-                    a.func = replacement;
-                    Ok(Transformed::yes(e))
-                })
-            })
-        })?
-        .data)
+    super::rewrite_expressions(plan, &|mut e, schema| {
+        // Not in windows: a sliding frame needs an accumulator that can take values back (COMPAT.md).
+        let Expr::AggregateFunction(a) = &mut e else { return Ok(Transformed::no(e)) };
+        let argument = a.params.args.first().and_then(|a| a.get_type(schema).ok());
+        let ours = match a.func.name() {
+            "min" => &*MIN,
+            "max" => &*MAX,
+            _ => return Ok(Transformed::no(e)),
+        };
+        if a.func == *ours || !matches!(argument, Some(DataType::Float32 | DataType::Float64)) {
+            return Ok(Transformed::no(e));
+        }
+        a.func = ours.clone();
+        Ok(Transformed::yes(e))
+    })
 }
 
 /// min (keeps what is `Less`) or max (`Greater`).

@@ -1,7 +1,8 @@
 //! Postgres's meaning of arithmetic and aggregates, where DataFusion 55's differs.
 //!
 //! DataFusion wraps integer arithmetic and SUM, and averages integers as doubles. Here integer `+ - *` and unary minus raise 22003, `sum(bigint)` and
-//! `avg(integer | numeric)` are numeric. The same definition holds for pushed and for local work.
+//! `avg(integer | numeric)` are numeric, NaN is the greatest float, a day is one of the session's zone, and a literal is read in the type of what it
+//! meets. One file each; the same definition holds for pushed and for local work.
 
 mod average;
 mod checked;
@@ -33,18 +34,43 @@ pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
     Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish()]).collect()
 }
 
-/// The analyzer's rules: DataFusion's own with ours around type coercion. Averages are split before it (so that what grows out of them is coerced),
-/// arithmetic becomes checked after it (so that both sides have one type).
+/// The analyzer's rules: DataFusion's own with ours around type coercion. Before it what decides types (so that what grows out of it is coerced), after
+/// it what needs both sides to have one type. A prepared plan is analyzed twice, so each rule leaves its own result alone.
 pub fn analyzer() -> Analyzer {
-    let mut rules = Analyzer::new().rules;
-    rules.insert(0, Arc::new(SplitAverages));
-    rules.insert(0, Arc::new(NumericsMeetFloats));
-    rules.insert(0, Arc::new(TypedLiterals));
-    rules.insert(0, Arc::new(SmallSums));
-    rules.insert(0, Arc::new(FloatExtremes));
-    rules.push(Arc::new(CheckArithmetic));
-    rules.push(Arc::new(SessionZone));
-    Analyzer::with_rules(rules)
+    let before = [
+        rule("fjord_float_extremes", |plan, _| extremes::rewrite(plan)),
+        rule("fjord_small_sums", |plan, _| sum::small(plan)),
+        rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, config.execution.time_zone.as_deref())),
+        rule("fjord_numerics_meet_floats", |plan, _| numbers::rewrite(plan)),
+        rule("fjord_split_averages", |plan, _| average::split(plan)),
+    ];
+    let after = [
+        rule("fjord_check_arithmetic", |plan, _| checked::rewrite(plan)),
+        rule("fjord_session_zone", |plan, config| zone::rewrite(plan, config.execution.time_zone.as_deref())),
+    ];
+    Analyzer::with_rules(before.into_iter().chain(Analyzer::new().rules).chain(after).collect())
+}
+
+/// An analyzer rule that is one function; what it does stands at the head of its file.
+#[derive(Debug)]
+struct Rule {
+    name: &'static str,
+    rewrite: Rewrite,
+}
+
+type Rewrite = fn(LogicalPlan, &ConfigOptions) -> Result<LogicalPlan>;
+
+fn rule(name: &'static str, rewrite: Rewrite) -> Arc<dyn AnalyzerRule + Send + Sync> {
+    Arc::new(Rule { name, rewrite })
+}
+
+impl AnalyzerRule for Rule {
+    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        (self.rewrite)(plan, config)
+    }
+    fn name(&self) -> &str {
+        self.name
+    }
 }
 
 /// Rewrites every expression of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs; output names stay as they were.
@@ -63,97 +89,6 @@ pub(crate) fn rewrite_expressions(plan: LogicalPlan, f: &dyn Fn(Expr, &DFSchema)
             })
         })?
         .data)
-}
-
-/// avg(x) over integers and numerics -> `fjord_avg(sum(x), count(x))`, so that a source can compute the sum and the count exactly.
-#[derive(Debug)]
-pub struct SplitAverages;
-
-impl AnalyzerRule for SplitAverages {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        average::split(plan)
-    }
-    fn name(&self) -> &str {
-        "fjord_split_averages"
-    }
-}
-
-/// A numeric beside a double becomes a double, as in Postgres, instead of a Decimal(30, 15) that neither fits.
-#[derive(Debug)]
-pub struct NumericsMeetFloats;
-
-impl AnalyzerRule for NumericsMeetFloats {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        numbers::rewrite(plan)
-    }
-    fn name(&self) -> &str {
-        "fjord_numerics_meet_floats"
-    }
-}
-
-/// Days, hours and fields of an instant are those of the session's TimeZone.
-#[derive(Debug)]
-pub struct SessionZone;
-
-impl AnalyzerRule for SessionZone {
-    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        zone::rewrite(plan, config.execution.time_zone.as_deref())
-    }
-    fn name(&self) -> &str {
-        "fjord_session_zone"
-    }
-}
-
-/// Text literals beside timestamps and uuids are read in that type, in the session's zone.
-#[derive(Debug)]
-pub struct TypedLiterals;
-
-impl AnalyzerRule for TypedLiterals {
-    fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-        literals::rewrite(plan, config.execution.time_zone.as_deref())
-    }
-    fn name(&self) -> &str {
-        "fjord_typed_literals"
-    }
-}
-
-/// sum(integer | smallint) is bigint, and stays it when a plan is analyzed twice.
-#[derive(Debug)]
-pub struct SmallSums;
-
-impl AnalyzerRule for SmallSums {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        sum::small(plan)
-    }
-    fn name(&self) -> &str {
-        "fjord_small_sums"
-    }
-}
-
-/// min and max of floats take NaN for the greatest.
-#[derive(Debug)]
-pub struct FloatExtremes;
-
-impl AnalyzerRule for FloatExtremes {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        extremes::rewrite(plan)
-    }
-    fn name(&self) -> &str {
-        "fjord_float_extremes"
-    }
-}
-
-/// Integer `+ - *` and unary minus -> checked functions.
-#[derive(Debug)]
-pub struct CheckArithmetic;
-
-impl AnalyzerRule for CheckArithmetic {
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        checked::rewrite(plan)
-    }
-    fn name(&self) -> &str {
-        "fjord_check_arithmetic"
-    }
 }
 
 #[cfg(test)]

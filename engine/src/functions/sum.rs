@@ -5,11 +5,11 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::sum::Sum;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
-use datafusion::logical_expr::utils::{AggregateOrderSensitivity, merge_schema};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, ExprSchemable, GroupsAccumulator, LogicalPlan, ReversedUDAF,
     SetMonotonicity, Signature, Volatility, WindowFunctionDefinition,
@@ -29,35 +29,25 @@ pub(super) fn pg_sum() -> Arc<AggregateUDF> {
 /// could not tell them from sums over a bigint any more.
 pub(super) fn small(plan: LogicalPlan) -> Result<LogicalPlan> {
     static SMALL: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| PgSum::function(true));
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let schema = merge_schema(&plan.inputs());
-            let is_small = |args: &[Expr]| {
-                args.first()
-                    .and_then(|a| a.get_type(&schema).ok())
-                    .is_some_and(|t| t.is_integer() && t.primitive_width().is_some_and(|w| w <= 4) && t != DataType::UInt32)
-            };
-            plan.map_expressions(|e| {
-                e.transform_up(|mut e| {
-                    let changed = match &mut e {
-                        Expr::AggregateFunction(a) if a.func == pg_sum() && is_small(&a.params.args) => {
-                            a.func = SMALL.clone();
-                            true
-                        }
-                        Expr::WindowFunction(w) => match &mut w.fun {
-                            WindowFunctionDefinition::AggregateUDF(f) if *f == pg_sum() && is_small(&w.params.args) => {
-                                *f = SMALL.clone();
-                                true
-                            }
-                            _ => false,
-                        },
-                        _ => false,
-                    };
-                    Ok(if changed { Transformed::yes(e) } else { Transformed::no(e) })
-                })
-            })
-        })?
-        .data)
+    super::rewrite_expressions(plan, &|mut e, schema| {
+        let (function, args) = match &mut e {
+            Expr::AggregateFunction(a) => (&mut a.func, &a.params.args),
+            Expr::WindowFunction(w) => match &mut w.fun {
+                WindowFunctionDefinition::AggregateUDF(f) => (f, &w.params.args),
+                WindowFunctionDefinition::WindowUDF(_) => return Ok(Transformed::no(e)),
+            },
+            _ => return Ok(Transformed::no(e)),
+        };
+        let is_small = args
+            .first()
+            .and_then(|a| a.get_type(schema).ok())
+            .is_some_and(|t| t.is_integer() && t.primitive_width().is_some_and(|w| w <= 4) && t != DataType::UInt32);
+        if !is_small || *function != pg_sum() {
+            return Ok(Transformed::no(e));
+        }
+        *function = SMALL.clone();
+        Ok(Transformed::yes(e))
+    })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
