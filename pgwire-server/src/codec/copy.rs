@@ -3,11 +3,10 @@
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use bytes::{BufMut, BytesMut};
+use fjord_engine::values::{EncodeSettings, Format, put_with_length};
 use fjord_engine::{Result, SqlError, SqlState};
 
-use super::cell::put_with_length;
 use super::row::{BoundBatch, RowEncoder};
-use super::{EncodeSettings, Format};
 
 /// FORMAT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,11 +3,8 @@
 use arrow::datatypes::{DataType, Schema};
 use arrow::record_batch::RecordBatch;
 use bytes::{BufMut, BytesMut};
+use fjord_engine::values::{CellBox, EncodeSettings, Format, Shape, cell, put_with_length, wire_type};
 use fjord_engine::{Result, SqlError, SqlState};
-
-use super::cell::{CellBox, Shape, cell, put_with_length};
-use super::describe::wire_type;
-use super::{EncodeSettings, Format};
 
 /// The column count of a DataRow is a signed 16-bit number.
 const COLUMNS_MAX: usize = i16::MAX as usize;

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
+use crate::pgtype::PgType;
+use crate::{Result, SqlError, SqlState};
 use arrow::array::{Array, ArrayRef, FixedSizeListArray, LargeListArray, LargeListViewArray, ListArray, ListViewArray};
 use arrow::datatypes::{DataType, Field};
 use bytes::{BufMut, BytesMut};
-use fjord_engine::pgtype::PgType;
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::cell::{Cell, CellBox, Shape, cell, downcast, put_with_length};
 use super::{EncodeSettings, Format};
@@ -15,7 +15,7 @@ use super::{EncodeSettings, Format};
 const DIMENSIONS_MAX: usize = 6;
 
 /// A list array of any layout.
-pub(super) enum ListRef {
+pub(crate) enum ListRef {
     List(ListArray),
     Large(LargeListArray),
     View(ListViewArray),
@@ -24,11 +24,11 @@ pub(super) enum ListRef {
 }
 
 impl ListRef {
-    pub(super) fn is_list(t: &DataType) -> bool {
+    pub(crate) fn is_list(t: &DataType) -> bool {
         ListRef::element_of(t).is_some()
     }
     /// The element's field of a list type.
-    pub(super) fn element_of(t: &DataType) -> Option<&Field> {
+    pub(crate) fn element_of(t: &DataType) -> Option<&Field> {
         match t {
             DataType::List(f)
             | DataType::LargeList(f)
@@ -38,7 +38,7 @@ impl ListRef {
             _ => None,
         }
     }
-    pub(super) fn of(array: &ArrayRef) -> Result<ListRef> {
+    pub(crate) fn of(array: &ArrayRef) -> Result<ListRef> {
         Ok(match array.data_type() {
             DataType::List(_) => ListRef::List(downcast(array)?),
             DataType::LargeList(_) => ListRef::Large(downcast(array)?),
@@ -57,12 +57,12 @@ impl ListRef {
             ListRef::Fixed(a) => a,
         }
     }
-    pub(super) fn field(&self) -> &Field {
+    pub(crate) fn field(&self) -> &Field {
         // `of` has seen that it is a list.
         static NULL: std::sync::LazyLock<Field> = std::sync::LazyLock::new(|| Field::new("item", DataType::Null, true));
         ListRef::element_of(self.array().data_type()).unwrap_or(&NULL)
     }
-    pub(super) fn values(&self) -> &ArrayRef {
+    pub(crate) fn values(&self) -> &ArrayRef {
         match self {
             ListRef::List(a) => a.values(),
             ListRef::Large(a) => a.values(),
@@ -71,11 +71,11 @@ impl ListRef {
             ListRef::Fixed(a) => a.values(),
         }
     }
-    pub(super) fn is_null(&self, i: usize) -> bool {
+    pub(crate) fn is_null(&self, i: usize) -> bool {
         self.array().is_null(i)
     }
     /// Where the elements of list `i` stand in the values.
-    pub(super) fn range(&self, i: usize) -> Range<usize> {
+    pub(crate) fn range(&self, i: usize) -> Range<usize> {
         match self {
             ListRef::List(a) => a.value_offsets()[i] as usize..a.value_offsets()[i + 1] as usize,
             ListRef::Large(a) => a.value_offsets()[i] as usize..a.value_offsets()[i + 1] as usize,
@@ -119,7 +119,7 @@ impl Node {
 }
 
 /// A cell that writes a list as an array of `element`.
-pub(super) struct ArrayCell {
+pub(crate) struct ArrayCell {
     list: ListRef,
     inner: Node,
     element: PgType,
@@ -127,7 +127,7 @@ pub(super) struct ArrayCell {
 }
 
 impl ArrayCell {
-    pub(super) fn build(array: &ArrayRef, element: &Shape, settings: &EncodeSettings) -> Result<ArrayCell> {
+    pub(crate) fn build(array: &ArrayRef, element: &Shape, settings: &EncodeSettings) -> Result<ArrayCell> {
         let list = ListRef::of(array)?;
         let inner = Node::build(list.values(), element, settings)?;
         Ok(ArrayCell { list, inner, element: element.pg, format: element.format })

@@ -1,5 +1,7 @@
 //! One column of one batch, writing cell by cell: how each pair of Arrow and Postgres types is written.
 
+use crate::pgtype::{self, PgType};
+use crate::{Result, SqlError, SqlState};
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, FixedSizeBinaryArray, GenericByteArray, PrimitiveArray, RunArray,
     StringViewArray,
@@ -13,18 +15,16 @@ use arrow::datatypes::{
     UInt64Type,
 };
 use bytes::{BufMut, BytesMut};
-use fjord_engine::pgtype::{self, PgType};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::array::{ArrayCell, ListRef};
 use super::datetime as dt;
 use super::decimal::{self, Numeric};
 use super::float::{put_f32_text, put_f64_text};
 use super::number::{put_bytea_text, put_int, put_uuid_text};
-use super::{EncodeSettings, Format, describe, json_out, net};
+use super::{EncodeSettings, Format, json_out, net, wire_type};
 
 /// A column of a batch.
-pub(super) trait Cell: Send + Sync {
+pub trait Cell: Send + Sync {
     /// The value is NULL.
     fn is_null(&self, i: usize) -> bool;
     /// Writes a value that is not NULL, without its length.
@@ -32,26 +32,27 @@ pub(super) trait Cell: Send + Sync {
 }
 
 /// A cell of whatever type.
-pub(super) type CellBox = Box<dyn Cell>;
+pub type CellBox = Box<dyn Cell>;
 
 /// What a column is to become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
+pub struct Shape {
     /// The Postgres type.
-    pub(super) pg: PgType,
+    pub pg: PgType,
     /// Text or binary.
-    pub(super) format: Format,
+    pub format: Format,
     /// A numeric without precision: its scale is how it is stored, not how it was written, so trailing zeros go.
-    pub(super) trim: bool,
+    pub trim: bool,
 }
 
 impl Shape {
-    pub(super) fn of_field(field: &Field, pg: PgType, format: Format) -> Shape {
+    /// The shape of a field that is announced as a type.
+    pub fn of_field(field: &Field, pg: PgType, format: Format) -> Shape {
         let mut inner = field;
-        let mut typed = describe::typmod(inner) != -1;
+        let mut typed = wire_type::typmod(inner) != -1;
         while let Some(deeper) = ListRef::element_of(inner.data_type()) {
             inner = deeper;
-            typed |= describe::typmod(inner) != -1;
+            typed |= wire_type::typmod(inner) != -1;
         }
         let (precision, scale) = decimal::UNCONSTRAINED;
         Shape { pg, format, trim: !typed && *inner.data_type() == DataType::Decimal256(precision, scale) }
@@ -59,7 +60,7 @@ impl Shape {
 }
 
 /// Writes length and value, or the length -1 of a NULL.
-pub(super) fn put_with_length(cell: &dyn Cell, i: usize, out: &mut BytesMut) -> Result<()> {
+pub fn put_with_length(cell: &dyn Cell, i: usize, out: &mut BytesMut) -> Result<()> {
     if cell.is_null(i) {
         out.put_i32(-1);
         return Ok(());
@@ -74,7 +75,7 @@ pub(super) fn put_with_length(cell: &dyn Cell, i: usize, out: &mut BytesMut) -> 
 }
 
 /// An array as its own type.
-pub(super) fn downcast<A: Array + Clone + 'static>(array: &ArrayRef) -> Result<A> {
+pub(crate) fn downcast<A: Array + Clone + 'static>(array: &ArrayRef) -> Result<A> {
     array
         .as_any()
         .downcast_ref::<A>()
@@ -82,8 +83,8 @@ pub(super) fn downcast<A: Array + Clone + 'static>(array: &ArrayRef) -> Result<A
         .ok_or_else(|| SqlError::internal(format!("an array of type {} is not laid out as such", array.data_type())))
 }
 
-/// The cell of an array; [`describe::wire_type`] only gives pairs of types that are here.
-pub(super) fn cell(array: &ArrayRef, shape: &Shape, settings: &EncodeSettings) -> Result<CellBox> {
+/// The cell of an array; [`wire_type::wire_type`] only gives pairs of types that are here.
+pub fn cell(array: &ArrayRef, shape: &Shape, settings: &EncodeSettings) -> Result<CellBox> {
     let Shape { pg, format, trim } = *shape;
     let text = format == Format::Text;
     let digits = settings.extra_float_digits;

@@ -10,7 +10,7 @@ const FAMILY_V6: u8 = 3;
 
 /// An address with the length of its network part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Inet {
+pub(crate) struct Inet {
     address: IpAddr,
     bits: u8,
     cidr: bool,
@@ -18,7 +18,7 @@ pub(super) struct Inet {
 
 impl Inet {
     /// From text; `None` where it is none. For a cidr no bit may be set right of the mask.
-    pub(super) fn parse(text: &str, cidr: bool) -> Option<Inet> {
+    pub(crate) fn parse(text: &str, cidr: bool) -> Option<Inet> {
         let (address, bits) = match text.trim().split_once('/') {
             Some((a, b)) if !b.is_empty() && b.len() <= 3 && b.bytes().all(|c| c.is_ascii_digit()) => (a, Some(b.parse::<u16>().ok()?)),
             Some(_) => return None,
@@ -29,7 +29,7 @@ impl Inet {
     }
 
     /// From binary.
-    pub(super) fn from_binary(mut b: &[u8], cidr: bool) -> Option<Inet> {
+    pub(crate) fn from_binary(mut b: &[u8], cidr: bool) -> Option<Inet> {
         if b.len() < 4 {
             return None;
         }
@@ -58,7 +58,7 @@ impl Inet {
         Some(Inet { address, bits, cidr })
     }
 
-    pub(super) fn put_binary(&self, out: &mut BytesMut) {
+    pub(crate) fn put_binary(&self, out: &mut BytesMut) {
         let (family, len) = if self.address.is_ipv4() { (FAMILY_V4, 4) } else { (FAMILY_V6, 16) };
         out.put_slice(&[family, self.bits, u8::from(self.cidr), len]);
         match self.address {
@@ -68,7 +68,7 @@ impl Inet {
     }
 
     /// As Postgres prints it: an inet without its mask where that is the whole address.
-    pub(super) fn to_text(self) -> String {
+    pub(crate) fn to_text(self) -> String {
         let whole = if self.address.is_ipv4() { 32 } else { 128 };
         let address = match self.address {
             IpAddr::V4(a) => a.to_string(),
@@ -88,7 +88,7 @@ impl Inet {
 }
 
 /// The six or eight bytes of a macaddr or macaddr8 in any of Postgres's spellings. A macaddr8 of six bytes gets `ff:fe` in the middle.
-pub(super) fn parse_mac(text: &str, eight: bool) -> Option<Vec<u8>> {
+pub(crate) fn parse_mac(text: &str, eight: bool) -> Option<Vec<u8>> {
     let t = text.trim();
     let separator = t.chars().find(|c| matches!(c, ':' | '-' | '.'));
     let groups: Vec<&str> = match separator {
@@ -111,12 +111,12 @@ pub(super) fn parse_mac(text: &str, eight: bool) -> Option<Vec<u8>> {
 }
 
 /// Bytes as `08:00:2b:01:02:03`.
-pub(super) fn mac_text(bytes: &[u8]) -> String {
+pub(crate) fn mac_text(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":")
 }
 
 /// The 16 bytes of a UUID: hyphens after any group of four digits, braces around, any case, as uuid_in takes them.
-pub(super) fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
+pub(crate) fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
     let t = match text.strip_prefix(b"{") {
         Some(rest) => rest.strip_suffix(b"}")?,
         None => text,
@@ -134,7 +134,7 @@ pub(super) fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
 }
 
 /// A string of `0` and `1` in binary: its length in bits, then the bits.
-pub(super) fn put_bits_binary(text: &[u8], out: &mut BytesMut) -> Option<()> {
+pub(crate) fn put_bits_binary(text: &[u8], out: &mut BytesMut) -> Option<()> {
     out.put_i32(i32::try_from(text.len()).ok()?);
     for eight in text.chunks(8) {
         let mut byte = 0;
@@ -151,7 +151,7 @@ pub(super) fn put_bits_binary(text: &[u8], out: &mut BytesMut) -> Option<()> {
 }
 
 /// The text of a bit string in binary.
-pub(super) fn bits_text(mut b: &[u8]) -> Option<String> {
+pub(crate) fn bits_text(mut b: &[u8]) -> Option<String> {
     if b.len() < 4 {
         return None;
     }
@@ -163,7 +163,7 @@ pub(super) fn bits_text(mut b: &[u8]) -> Option<String> {
 }
 
 /// Bytes of an even number of hexadecimal digits.
-pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn hex(text: &str) -> Option<Vec<u8>> {
     let t = text.as_bytes();
     if !t.len().is_multiple_of(2) {
         return None;
@@ -171,7 +171,7 @@ pub(super) fn hex(text: &str) -> Option<Vec<u8>> {
     t.chunks_exact(2).map(|p| Some(nibble(p[0])? << 4 | nibble(p[1])?)).collect()
 }
 
-pub(super) fn nibble(c: u8) -> Option<u8> {
+pub(crate) fn nibble(c: u8) -> Option<u8> {
     char::from(c).to_digit(16).map(|d| d as u8)
 }
 

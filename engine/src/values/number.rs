@@ -1,8 +1,8 @@
 //! Integers and bytea out.
 
+use crate::pgtype::{self, PgType};
+use crate::{Result, SqlError, SqlState};
 use bytes::{BufMut, BytesMut};
-use fjord_engine::pgtype::{self, PgType};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::{ByteaOutput, Format};
 
@@ -11,7 +11,7 @@ const PAIRS: &[u8; 200] = b"0001020304050607080910111213141516171819202122232425
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// A whole number in decimal.
-pub(super) fn put_u64_text(mut v: u64, out: &mut BytesMut) {
+pub(crate) fn put_u64_text(mut v: u64, out: &mut BytesMut) {
     let mut buffer = [0u8; 20];
     let mut at = buffer.len();
     while v >= 100 {
@@ -32,7 +32,7 @@ pub(super) fn put_u64_text(mut v: u64, out: &mut BytesMut) {
 }
 
 /// A signed whole number in decimal.
-pub(super) fn put_i64_text(v: i64, out: &mut BytesMut) {
+pub(crate) fn put_i64_text(v: i64, out: &mut BytesMut) {
     if v < 0 {
         out.put_u8(b'-');
     }
@@ -41,7 +41,7 @@ pub(super) fn put_i64_text(v: i64, out: &mut BytesMut) {
 
 /// An integer as one of the integer types: the range is checked, because a field may carry a narrower Postgres type than its Arrow type (an `oid`
 /// held in 64 bits).
-pub(super) fn put_int(v: i128, pg: PgType, format: Format, out: &mut BytesMut) -> Result<()> {
+pub(crate) fn put_int(v: i128, pg: PgType, format: Format, out: &mut BytesMut) -> Result<()> {
     let (low, high) = match pg {
         pgtype::INT2 => (i128::from(i16::MIN), i128::from(i16::MAX)),
         pgtype::INT4 => (i128::from(i32::MIN), i128::from(i32::MAX)),
@@ -62,7 +62,7 @@ pub(super) fn put_int(v: i128, pg: PgType, format: Format, out: &mut BytesMut) -
 }
 
 /// Bytes as text.
-pub(super) fn put_bytea_text(bytes: &[u8], style: ByteaOutput, out: &mut BytesMut) {
+pub(crate) fn put_bytea_text(bytes: &[u8], style: ByteaOutput, out: &mut BytesMut) {
     match style {
         ByteaOutput::Hex => {
             out.reserve(bytes.len() * 2 + 2);
@@ -84,7 +84,7 @@ pub(super) fn put_bytea_text(bytes: &[u8], style: ByteaOutput, out: &mut BytesMu
 }
 
 /// Sixteen bytes as a UUID.
-pub(super) fn put_uuid_text(bytes: &[u8], out: &mut BytesMut) {
+pub(crate) fn put_uuid_text(bytes: &[u8], out: &mut BytesMut) {
     for (i, b) in bytes.iter().enumerate() {
         if matches!(i, 4 | 6 | 8 | 10) {
             out.put_u8(b'-');

@@ -1,9 +1,9 @@
 //! Parameters in binary.
 
+use crate::pgtype::{self, PgType};
+use crate::{Result, SqlError, SqlState};
 use bytes::{Buf, BytesMut};
 use datafusion::common::ScalarValue;
-use fjord_engine::pgtype::{self, PgType};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::super::datetime::{EPOCH_DAYS, EPOCH_USECS, USECS_PER_DAY, put_offset, put_time_text};
 use super::super::decimal::{Numeric, UNCONSTRAINED};
@@ -11,7 +11,7 @@ use super::super::{json_in, net};
 use super::text::{interval_scalar, json_error, jsonb};
 use super::{array, utf8};
 
-pub(super) fn decode(pg: PgType, bytes: &[u8]) -> Result<ScalarValue> {
+pub(crate) fn decode(pg: PgType, bytes: &[u8]) -> Result<ScalarValue> {
     if let Some(element) = pg.element() {
         return array::from_binary(pg, element, bytes);
     }
@@ -102,11 +102,11 @@ fn fixed<const N: usize>(pg: PgType, bytes: &[u8]) -> Result<[u8; N]> {
     <[u8; N]>::try_from(bytes).map_err(|_| invalid(pg))
 }
 
-pub(super) fn too_short() -> SqlError {
+pub(crate) fn too_short() -> SqlError {
     SqlError::new(SqlState::PROTOCOL_VIOLATION, "insufficient data left in message")
 }
 
-pub(super) fn invalid(pg: PgType) -> SqlError {
+pub(crate) fn invalid(pg: PgType) -> SqlError {
     SqlError::new(SqlState::INVALID_BINARY_REPRESENTATION, format!("incorrect binary data format for type {}", pg.sql_name))
 }
 

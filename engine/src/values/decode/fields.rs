@@ -7,20 +7,20 @@ use super::super::zone::{Zone, iso_offset};
 
 /// What a text says, field by field.
 #[derive(Debug, Default)]
-pub(super) struct Fields {
+pub(crate) struct Fields {
     /// Year (1 BC is 0), month, day.
-    pub(super) date: Option<(i64, u32, u32)>,
+    pub(crate) date: Option<(i64, u32, u32)>,
     /// Microseconds since midnight; 24:00:00 is allowed.
-    pub(super) time: Option<i64>,
+    pub(crate) time: Option<i64>,
     /// The zone.
-    pub(super) zone: Option<Zone>,
+    pub(crate) zone: Option<Zone>,
     /// A word that stands for a date or time.
-    pub(super) word: Option<Word>,
+    pub(crate) word: Option<Word>,
 }
 
 /// Words instead of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     Now,
     Today,
     Tomorrow,
@@ -32,7 +32,7 @@ pub(super) enum Word {
 
 /// Why a text is no date or time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// 22007.
     Syntax,
     /// 22008: a field is out of range.
@@ -86,13 +86,13 @@ const ABBREVIATIONS: &[(&str, i32)] = &[
 ];
 
 /// The time and offset (seconds east) of the text of a timetz as Postgres prints it.
-pub(in super::super) fn parse_timetz(text: &str) -> Option<(i64, i32)> {
+pub(crate) fn parse_timetz(text: &str) -> Option<(i64, i32)> {
     let at = text.find(['+', '-'])?;
     Some((clock(&text[..at])?, iso_offset(&text[at..])?))
 }
 
 /// Reads the fields.
-pub(super) fn parse(text: &str, order: DateOrder) -> Result<Fields, Fault> {
+pub(crate) fn parse(text: &str, order: DateOrder) -> Result<Fields, Fault> {
     let lower = text.to_ascii_lowercase();
     let mut reader = Reader { rest: &lower, order, fields: Fields::default(), month: None, numbers: vec![], half: None, era: None };
     reader.read()?;
@@ -349,7 +349,7 @@ fn month_of(word: &str) -> Option<u32> {
         .map(|i| i as u32 + 1)
 }
 
-pub(super) fn days_in(year: i64, month: u32) -> u32 {
+pub(crate) fn days_in(year: i64, month: u32) -> u32 {
     match month {
         4 | 6 | 9 | 11 => 30,
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -381,7 +381,7 @@ fn clock(text: &str) -> Option<i64> {
 }
 
 /// A fraction of a second in microseconds, rounded.
-pub(super) fn fraction_usecs(digits: &str) -> Option<i64> {
+pub(crate) fn fraction_usecs(digits: &str) -> Option<i64> {
     if digits.is_empty() {
         return Some(0);
     }

@@ -25,7 +25,7 @@ const SINGLE: Shape = Shape { plain_below: 6, digits: 6, digits_max: 9 };
 const DOUBLE: Shape = Shape { plain_below: 15, digits: 15, digits_max: 17 };
 
 /// A float8 as text.
-pub(super) fn put_f64_text(v: f64, extra_digits: i8, out: &mut BytesMut) {
+pub(crate) fn put_f64_text(v: f64, extra_digits: i8, out: &mut BytesMut) {
     if put_special(v, out) {
         return;
     }
@@ -42,7 +42,7 @@ pub(super) fn put_f64_text(v: f64, extra_digits: i8, out: &mut BytesMut) {
 }
 
 /// A float4 as text.
-pub(super) fn put_f32_text(v: f32, extra_digits: i8, out: &mut BytesMut) {
+pub(crate) fn put_f32_text(v: f32, extra_digits: i8, out: &mut BytesMut) {
     if put_special(f64::from(v), out) {
         return;
     }

@@ -1,6 +1,6 @@
 //! Intervals in text: Postgres's own style (`1 year 2 mons -3 days 04:05:06.7`, `@ 1 min ago`), SQL's (`1-2 3 4:05:06`) and ISO 8601's (`P1Y2M3DT4H`).
 
-use fjord_engine::{Result, SqlError, SqlState};
+use crate::{Result, SqlError, SqlState};
 
 use super::fields::fraction_usecs;
 use super::shorten;
@@ -10,7 +10,7 @@ const DAYS_PER_MONTH: f64 = 30.0;
 const USECS_PER_DAY: f64 = 86_400_000_000.0;
 
 /// (months, days, microseconds).
-pub(super) fn parse(text: &str) -> Result<(i32, i32, i64)> {
+pub(crate) fn parse(text: &str) -> Result<(i32, i32, i64)> {
     let t = trim(text).to_ascii_lowercase();
     let mut sum = Sum::default();
     let read = match t.strip_prefix('p') {

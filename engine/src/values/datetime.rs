@@ -3,21 +3,21 @@
 //! Inside, a date is days since 1970-01-01 and a timestamp microseconds since then, in the proleptic Gregorian calendar, as in Arrow; binary counts
 //! from 2000-01-01. `i32::MAX` / `MIN` days and `i64::MAX` / `MIN` are `infinity` / `-infinity`.
 
+use crate::{Result, SqlError, SqlState};
 use bytes::{BufMut, BytesMut};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::number::put_u64_text;
 use super::zone::Zone;
 
-pub(super) const USECS_PER_SEC: i64 = 1_000_000;
-pub(super) const USECS_PER_DAY: i64 = 86_400 * USECS_PER_SEC;
+pub(crate) const USECS_PER_SEC: i64 = 1_000_000;
+pub(crate) const USECS_PER_DAY: i64 = 86_400 * USECS_PER_SEC;
 /// 2000-01-01 in days since 1970-01-01.
-pub(super) const EPOCH_DAYS: i32 = 10_957;
+pub(crate) const EPOCH_DAYS: i32 = 10_957;
 /// 2000-01-01 in microseconds since 1970-01-01.
-pub(super) const EPOCH_USECS: i64 = EPOCH_DAYS as i64 * USECS_PER_DAY;
+pub(crate) const EPOCH_USECS: i64 = EPOCH_DAYS as i64 * USECS_PER_DAY;
 
 /// Days since 1970-01-01 of a date; year 0 is 1 BC.
-pub(super) fn days_of_civil(year: i64, month: u32, day: u32) -> i64 {
+pub(crate) fn days_of_civil(year: i64, month: u32, day: u32) -> i64 {
     // Years are counted from March, so that the leap day is a year's last.
     let m = i64::from(month);
     let y = if m <= 2 { year - 1 } else { year };
@@ -26,7 +26,7 @@ pub(super) fn days_of_civil(year: i64, month: u32, day: u32) -> i64 {
 }
 
 /// The date of days since 1970-01-01: (year, month, day).
-pub(super) fn civil_of_days(days: i64) -> (i64, u32, u32) {
+pub(crate) fn civil_of_days(days: i64) -> (i64, u32, u32) {
     let d = days.saturating_add(719_468);
     let cycle = d.div_euclid(146_097);
     let day_of_cycle = d.rem_euclid(146_097);
@@ -39,7 +39,7 @@ pub(super) fn civil_of_days(days: i64) -> (i64, u32, u32) {
 }
 
 /// A date as text.
-pub(super) fn put_date_text(days: i32, out: &mut BytesMut) {
+pub(crate) fn put_date_text(days: i32, out: &mut BytesMut) {
     match days {
         i32::MAX => out.put_slice(b"infinity"),
         i32::MIN => out.put_slice(b"-infinity"),
@@ -53,7 +53,7 @@ pub(super) fn put_date_text(days: i32, out: &mut BytesMut) {
 }
 
 /// A date in binary: days since 2000-01-01.
-pub(super) fn put_date_binary(days: i32, out: &mut BytesMut) -> Result<()> {
+pub(crate) fn put_date_binary(days: i32, out: &mut BytesMut) -> Result<()> {
     out.put_i32(match days {
         i32::MAX | i32::MIN => days,
         _ => days.checked_sub(EPOCH_DAYS).ok_or_else(|| out_of_range("date"))?,
@@ -62,12 +62,12 @@ pub(super) fn put_date_binary(days: i32, out: &mut BytesMut) -> Result<()> {
 }
 
 /// A time of day as text.
-pub(super) fn put_time_text(usecs: i64, out: &mut BytesMut) {
+pub(crate) fn put_time_text(usecs: i64, out: &mut BytesMut) {
     put_clock(usecs, out);
 }
 
 /// A timestamp as text; with a zone, in that zone and with its offset.
-pub(super) fn put_timestamp_text(usecs: i64, zone: Option<Zone>, out: &mut BytesMut) {
+pub(crate) fn put_timestamp_text(usecs: i64, zone: Option<Zone>, out: &mut BytesMut) {
     match usecs {
         i64::MAX => return out.put_slice(b"infinity"),
         i64::MIN => return out.put_slice(b"-infinity"),
@@ -88,7 +88,7 @@ pub(super) fn put_timestamp_text(usecs: i64, zone: Option<Zone>, out: &mut Bytes
 }
 
 /// A timestamp with or without zone in binary: microseconds since 2000-01-01.
-pub(super) fn put_timestamp_binary(usecs: i64, out: &mut BytesMut) -> Result<()> {
+pub(crate) fn put_timestamp_binary(usecs: i64, out: &mut BytesMut) -> Result<()> {
     out.put_i64(match usecs {
         i64::MAX | i64::MIN => usecs,
         _ => usecs.checked_sub(EPOCH_USECS).ok_or_else(|| out_of_range("timestamp"))?,
@@ -97,7 +97,7 @@ pub(super) fn put_timestamp_binary(usecs: i64, out: &mut BytesMut) -> Result<()>
 }
 
 /// An offset as timestamptz and timetz print it: `+00`, `+05:30`, `-04:56:02`.
-pub(super) fn put_offset(seconds: i32, out: &mut BytesMut) {
+pub(crate) fn put_offset(seconds: i32, out: &mut BytesMut) {
     out.put_u8(if seconds < 0 { b'-' } else { b'+' });
     let s = seconds.unsigned_abs();
     put_padded(u64::from(s / 3600), 2, out);
@@ -113,7 +113,7 @@ pub(super) fn put_offset(seconds: i32, out: &mut BytesMut) {
 
 /// A value of a timestamp unit in microseconds; the infinities stay what they are. Finer than a microsecond is cut off (towards the past): Postgres
 /// has no finer timestamps.
-pub(super) fn usecs_of(value: i64, unit: arrow::datatypes::TimeUnit) -> Result<i64> {
+pub(crate) fn usecs_of(value: i64, unit: arrow::datatypes::TimeUnit) -> Result<i64> {
     use arrow::datatypes::TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
     if value == i64::MAX || value == i64::MIN {
         return Ok(value);
@@ -128,7 +128,7 @@ pub(super) fn usecs_of(value: i64, unit: arrow::datatypes::TimeUnit) -> Result<i
 }
 
 /// An interval as text in the style `postgres` (EncodeInterval, INTSTYLE_POSTGRES).
-pub(super) fn put_interval_text(months: i32, days: i32, usecs: i64, out: &mut BytesMut) {
+pub(crate) fn put_interval_text(months: i32, days: i32, usecs: i64, out: &mut BytesMut) {
     let mut first = true;
     let mut before_negative = false;
     for (value, unit) in [(months / 12, " year"), (months % 12, " mon"), (days, " day")] {
@@ -169,7 +169,7 @@ pub(super) fn put_interval_text(months: i32, days: i32, usecs: i64, out: &mut By
 }
 
 /// An interval in binary: microseconds, days, months.
-pub(super) fn put_interval_binary(months: i32, days: i32, usecs: i64, out: &mut BytesMut) {
+pub(crate) fn put_interval_binary(months: i32, days: i32, usecs: i64, out: &mut BytesMut) {
     out.put_i64(usecs);
     out.put_i32(days);
     out.put_i32(months);

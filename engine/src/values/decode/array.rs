@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::pgtype::PgType;
+use crate::{Result, SqlError, SqlState};
 use arrow::array::{ArrayRef, ListArray, new_empty_array};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use bytes::Buf;
 use datafusion::common::ScalarValue;
-use fjord_engine::pgtype::PgType;
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::super::EncodeSettings;
 use super::binary::{invalid, too_short};
@@ -17,7 +17,7 @@ use super::{shorten, text};
 /// Postgres's MAXDIM.
 const DIMENSIONS_MAX: i32 = 6;
 
-pub(super) fn from_text(pg: PgType, element: PgType, input: &str, settings: &EncodeSettings) -> Result<ScalarValue> {
+pub(crate) fn from_text(pg: PgType, element: PgType, input: &str, settings: &EncodeSettings) -> Result<ScalarValue> {
     let items = Literal { rest: input, whole: input }.items()?;
     let values = items
         .into_iter()
@@ -29,7 +29,7 @@ pub(super) fn from_text(pg: PgType, element: PgType, input: &str, settings: &Enc
     list(pg, element, values)
 }
 
-pub(super) fn from_binary(pg: PgType, element: PgType, mut b: &[u8]) -> Result<ScalarValue> {
+pub(crate) fn from_binary(pg: PgType, element: PgType, mut b: &[u8]) -> Result<ScalarValue> {
     if b.len() < 12 {
         return Err(too_short());
     }

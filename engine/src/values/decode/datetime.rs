@@ -2,9 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::pgtype::{self, PgType};
+use crate::{Result, SqlError, SqlState};
 use bytes::BytesMut;
-use fjord_engine::pgtype::{self, PgType};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::super::EncodeSettings;
 use super::super::datetime::{USECS_PER_DAY, USECS_PER_SEC, days_of_civil, put_offset, put_time_text};
@@ -20,7 +20,7 @@ const DATE_END: i64 = 2_145_042_906;
 const TIMESTAMP_END: i64 = i64::MAX / USECS_PER_DAY + 1;
 
 /// Days since 1970-01-01.
-pub(super) fn date(text: &str, settings: &EncodeSettings) -> Result<i32> {
+pub(crate) fn date(text: &str, settings: &EncodeSettings) -> Result<i32> {
     let pg = pgtype::DATE;
     let fields = read(pg, text, settings)?;
     let days = match (fields.word, fields.date) {
@@ -38,7 +38,7 @@ pub(super) fn date(text: &str, settings: &EncodeSettings) -> Result<i32> {
 }
 
 /// Microseconds since midnight.
-pub(super) fn time(text: &str, settings: &EncodeSettings) -> Result<i64> {
+pub(crate) fn time(text: &str, settings: &EncodeSettings) -> Result<i64> {
     let fields = read(pgtype::TIME, text, settings)?;
     match (fields.time, fields.word) {
         (Some(time), None) => Ok(time),
@@ -48,7 +48,7 @@ pub(super) fn time(text: &str, settings: &EncodeSettings) -> Result<i64> {
 }
 
 /// A timetz in the text that Postgres prints, if it is one.
-pub(super) fn timetz_canonical(text: &str, settings: &EncodeSettings) -> Option<String> {
+pub(crate) fn timetz_canonical(text: &str, settings: &EncodeSettings) -> Option<String> {
     let fields = parse(text, settings.date_order).ok()?;
     let time = fields.time?;
     let zone = fields.zone.unwrap_or(settings.time_zone);
@@ -63,7 +63,7 @@ pub(super) fn timetz_canonical(text: &str, settings: &EncodeSettings) -> Option<
 }
 
 /// Microseconds since 1970: of the local clock, or with a zone of UTC.
-pub(super) fn timestamp(text: &str, with_zone: bool, settings: &EncodeSettings) -> Result<i64> {
+pub(crate) fn timestamp(text: &str, with_zone: bool, settings: &EncodeSettings) -> Result<i64> {
     let pg = if with_zone { pgtype::TIMESTAMPTZ } else { pgtype::TIMESTAMP };
     let fields = read(pg, text, settings)?;
     let out_of_range = || overflow(format!("timestamp out of range: \"{}\"", shorten(text)));

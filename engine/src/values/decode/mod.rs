@@ -7,14 +7,14 @@ mod fields;
 mod interval;
 mod text;
 
+use crate::pgtype::{self, PgType};
+use crate::{Result, SqlError, SqlState};
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
-use fjord_engine::pgtype::{self, PgType};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::{EncodeSettings, Format};
 
-pub(super) use fields::parse_timetz;
+pub(crate) use fields::parse_timetz;
 
 /// A parameter as a value of [`PgType::to_arrow`]; `None` is NULL of that type. `settings` give the zone of a timestamptz without one, and the order
 /// of an ambiguous date.

@@ -2,9 +2,9 @@
 
 use std::str::FromStr;
 
+use crate::{Result, SqlError, SqlState};
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::datetime::{civil_of_days, days_of_civil};
 
@@ -17,7 +17,7 @@ const EQUIVALENT_FROM: i64 = 2060;
 const OFFSET_SECONDS_MAX: i64 = 167 * 3600;
 
 /// A time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Zone {
     /// UTC: the fast path.
     Utc,
@@ -101,7 +101,7 @@ fn is_leap(year: i64) -> bool {
 }
 
 /// `+02`, `-0330`, `+05:30`, `-04:56:02`: seconds east. The sign is required.
-pub(super) fn iso_offset(t: &str) -> Option<i32> {
+pub(crate) fn iso_offset(t: &str) -> Option<i32> {
     let (sign, rest) = match t.as_bytes().first()? {
         b'+' => (1, &t[1..]),
         b'-' => (-1, &t[1..]),

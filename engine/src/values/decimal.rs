@@ -3,9 +3,9 @@
 //! Everything goes through a string of decimal digits: it is what text needs, and base 10,000 (`src/backend/utils/adt/numeric.c`) is four of them at a
 //! time. Postgres's display scale (`dscale`) travels in binary, so 1.50 stays 1.50.
 
+use crate::{Result, SqlError, SqlState};
 use arrow::datatypes::i256;
 use bytes::{Buf, BufMut, BytesMut};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::Format;
 
@@ -21,16 +21,16 @@ const NEGATIVE_INFINITY: u16 = 0xF000;
 const NEGATIVE: u16 = 0x4000;
 
 /// The precision and scale in which a numeric without its own is held.
-pub(super) const UNCONSTRAINED: (u8, i8) = (76, 38);
+pub(crate) const UNCONSTRAINED: (u8, i8) = (76, 38);
 
 /// A decimal of up to 128 bits.
-pub(super) fn put_i128(v: i128, scale: i8, trim: bool, format: Format, out: &mut BytesMut) {
+pub(crate) fn put_i128(v: i128, scale: i8, trim: bool, format: Format, out: &mut BytesMut) {
     let m = v.unsigned_abs();
     put_limbs(v < 0, [m as u64, (m >> 64) as u64, 0, 0], scale, trim, format, out);
 }
 
 /// A decimal of 256 bits.
-pub(super) fn put_i256(v: i256, scale: i8, trim: bool, format: Format, out: &mut BytesMut) {
+pub(crate) fn put_i256(v: i256, scale: i8, trim: bool, format: Format, out: &mut BytesMut) {
     // The absolute value of i256::MIN is its own bit pattern read as unsigned.
     let (low, high) = v.wrapping_abs().to_parts();
     let high = high as u128;
@@ -137,7 +137,7 @@ fn put_binary(negative: bool, digits: &[u8], scale: u32, out: &mut BytesMut) {
 
 /// A numeric that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Numeric {
+pub(crate) enum Numeric {
     /// Digits without leading zeros, `scale` of them after the point (zeros implied on the left).
     Finite { negative: bool, digits: Vec<u8>, scale: u32 },
     /// Not a number.
@@ -148,7 +148,7 @@ pub(super) enum Numeric {
 
 impl Numeric {
     /// From text, by Postgres's rules; `None` where it is no numeric or beyond numeric's range.
-    pub(super) fn parse(text: &str) -> Option<Numeric> {
+    pub(crate) fn parse(text: &str) -> Option<Numeric> {
         let t = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b');
         let (negative, body) = match t.as_bytes().first()? {
             b'-' => (true, &t[1..]),
@@ -190,7 +190,7 @@ impl Numeric {
     }
 
     /// From binary; `None` where the bytes are no numeric.
-    pub(super) fn from_binary(mut bytes: &[u8]) -> Option<Numeric> {
+    pub(crate) fn from_binary(mut bytes: &[u8]) -> Option<Numeric> {
         if bytes.len() < 8 {
             return None;
         }
@@ -228,7 +228,7 @@ impl Numeric {
     }
 
     /// As text or binary.
-    pub(super) fn put(&self, format: Format, out: &mut BytesMut) {
+    pub(crate) fn put(&self, format: Format, out: &mut BytesMut) {
         let special = |text: &[u8], sign: u16, out: &mut BytesMut| match format {
             Format::Text => out.put_slice(text),
             Format::Binary => {
@@ -247,7 +247,7 @@ impl Numeric {
     }
 
     /// As `Decimal256(76, 38)`; 22003 where it does not fit without loss.
-    pub(super) fn to_unconstrained(&self) -> Result<i256> {
+    pub(crate) fn to_unconstrained(&self) -> Result<i256> {
         let refused = |why: &str| {
             Err(SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("numeric parameter {why}"))
                 .detail("A numeric without precision is held in 76 digits, 38 of them after the decimal point.")

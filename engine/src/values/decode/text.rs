@@ -1,9 +1,9 @@
 //! Parameters in text.
 
+use crate::pgtype::{self, PgType};
+use crate::{Result, SqlError, SqlState};
 use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::ScalarValue;
-use fjord_engine::pgtype::{self, PgType};
-use fjord_engine::{Result, SqlError, SqlState};
 
 use super::super::decimal::{Numeric, UNCONSTRAINED};
 use super::super::{EncodeSettings, json_in, net};
@@ -12,7 +12,7 @@ use super::{array, datetime, interval, invalid, out_of_range, shorten};
 /// Longest name, as NAMEDATALEN - 1: longer ones are cut, as Postgres does.
 const NAME_BYTES_MAX: usize = 63;
 
-pub(super) fn decode(pg: PgType, text: &str, settings: &EncodeSettings) -> Result<ScalarValue> {
+pub(crate) fn decode(pg: PgType, text: &str, settings: &EncodeSettings) -> Result<ScalarValue> {
     if let Some(element) = pg.element() {
         return array::from_text(pg, element, text, settings);
     }
@@ -80,17 +80,17 @@ pub(super) fn decode(pg: PgType, text: &str, settings: &EncodeSettings) -> Resul
 }
 
 /// An interval as Arrow holds it; beyond what 64 bits of nanoseconds can, 22008.
-pub(super) fn interval_scalar(months: i32, days: i32, usecs: i64) -> Result<ScalarValue> {
+pub(crate) fn interval_scalar(months: i32, days: i32, usecs: i64) -> Result<ScalarValue> {
     let nanoseconds = usecs.checked_mul(1_000).ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))?;
     Ok(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanoseconds))))
 }
 
 /// The canonical text of a jsonb.
-pub(super) fn jsonb(text: &str) -> Result<String> {
+pub(crate) fn jsonb(text: &str) -> Result<String> {
     json_in::canonical(text).map_err(|e| json_error(pgtype::JSON, text, &e))
 }
 
-pub(super) fn json_error(pg: PgType, text: &str, e: &json_in::NotJson) -> SqlError {
+pub(crate) fn json_error(pg: PgType, text: &str, e: &json_in::NotJson) -> SqlError {
     if e.too_deep {
         return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "JSON is nested too deeply").hint("At most 512 levels are read.");
     }
@@ -101,7 +101,7 @@ pub(super) fn json_error(pg: PgType, text: &str, e: &json_in::NotJson) -> SqlErr
 }
 
 /// As C's isspace in the C locale, which is what Postgres's input functions skip.
-pub(super) fn trim(text: &str) -> &str {
+pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\x0b')
 }
 

@@ -21,18 +21,18 @@ enum Json {
 
 /// Where a text stops being JSON: the byte.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct NotJson {
-    pub(super) at: usize,
-    pub(super) too_deep: bool,
+pub(crate) struct NotJson {
+    pub(crate) at: usize,
+    pub(crate) too_deep: bool,
 }
 
 /// Checks a JSON text.
-pub(super) fn check(text: &str) -> Result<(), NotJson> {
+pub(crate) fn check(text: &str) -> Result<(), NotJson> {
     parse(text).map(|_| ())
 }
 
 /// A text as jsonb prints it: keys by length and bytes, the last of equal keys, one blank after `:` and `,`, numbers without exponent.
-pub(super) fn canonical(text: &str) -> Result<String, NotJson> {
+pub(crate) fn canonical(text: &str) -> Result<String, NotJson> {
     let value = parse(text)?;
     let mut out = BytesMut::with_capacity(text.len() + 16);
     put(&value, &mut out);

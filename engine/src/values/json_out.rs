@@ -1,18 +1,18 @@
 //! Structs, maps, unions and lists out as JSON text, by the rules of Postgres's `to_json`.
 
+use crate::Result;
+use crate::pgtype::{JSON, JSONB};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, MapArray, StructArray, UnionArray};
 use arrow::datatypes::{DataType, Field};
 use bytes::{BufMut, BytesMut};
-use fjord_engine::Result;
-use fjord_engine::pgtype::{JSON, JSONB};
 
 use super::array::ListRef;
 use super::cell::{Cell, CellBox, Shape, cell, downcast};
-use super::describe::wire_type;
+use super::wire_type::wire_type;
 use super::{EncodeSettings, Format};
 
 /// Writes a text as a JSON string.
-pub(super) fn put_json_string(text: &str, out: &mut BytesMut) {
+pub(crate) fn put_json_string(text: &str, out: &mut BytesMut) {
     out.put_u8(b'"');
     let mut plain = 0;
     let bytes = text.as_bytes();
@@ -41,7 +41,7 @@ pub(super) fn put_json_string(text: &str, out: &mut BytesMut) {
 }
 
 /// A cell that writes a value of any type as JSON.
-pub(super) fn json_cell(array: &ArrayRef, field: &Field, settings: &EncodeSettings) -> Result<CellBox> {
+pub(crate) fn json_cell(array: &ArrayRef, field: &Field, settings: &EncodeSettings) -> Result<CellBox> {
     Ok(match array.data_type() {
         DataType::Struct(fields) => {
             let array: StructArray = downcast(array)?;
@@ -58,7 +58,7 @@ pub(super) fn json_cell(array: &ArrayRef, field: &Field, settings: &EncodeSettin
             let array: MapArray = downcast(array)?;
             let (key, value) = match entries.data_type() {
                 DataType::Struct(f) if f.len() == 2 => (f[0].clone(), f[1].clone()),
-                other => return Err(fjord_engine::SqlError::internal(format!("a map with entries of type {other}"))),
+                other => return Err(crate::SqlError::internal(format!("a map with entries of type {other}"))),
             };
             let keys = Leaf { cell: text_cell(array.keys(), &key, settings)?, quote: Quote::Always };
             let values = json_cell(array.values(), &value, settings)?;
