@@ -99,6 +99,11 @@ impl Facts {
         self.tables.insert(key, Table { info, marks, at: Mutex::new(Instant::now()) });
     }
 
+    /// What is known of a table.
+    pub(crate) fn table(&self, schema: &str, name: &str) -> Option<&TableInfo> {
+        self.tables.get(&(schema.to_string(), name.to_string())).map(|t| t.info.as_ref())
+    }
+
     /// Was the plan made with what is known now?
     pub(crate) fn check_plan(&self, origin: &Origin, rel: &Rel) -> Result<()> {
         let mut outcome = Ok(());

@@ -19,6 +19,7 @@ use tracing::debug;
 
 use crate::error::Origin;
 use crate::options::{PostgresOptions, SslMode};
+use crate::reader::Statements;
 use crate::tls::MakeTls;
 
 /// An idle connection older than this is not used again: firewalls forget it silently.
@@ -56,6 +57,8 @@ struct Idle {
 struct Open {
     client: Client,
     task: JoinHandle<()>,
+    /// Prepared statements of lookups.
+    statements: Statements,
 }
 
 impl fmt::Debug for Pool {
@@ -183,12 +186,12 @@ impl Pool {
             None => {
                 let (client, connection) = config.connect(NoTls).await.map_err(|e| self.origin.connecting(&e))?;
                 self.learn(|name| connection.parameter(name).map(str::to_string));
-                Open { client, task: tokio::spawn(drive(connection, self.origin.connector.clone())) }
+                Open { client, task: tokio::spawn(drive(connection, self.origin.connector.clone())), statements: Statements::default() }
             }
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await.map_err(|e| self.origin.connecting(&e))?;
                 self.learn(|name| connection.parameter(name).map(str::to_string));
-                Open { client, task: tokio::spawn(drive(connection, self.origin.connector.clone())) }
+                Open { client, task: tokio::spawn(drive(connection, self.origin.connector.clone())), statements: Statements::default() }
             }
         };
         let settings = self.settings();
@@ -276,6 +279,11 @@ impl Connection {
         self.open.as_ref().map(|o| &o.client).ok_or_else(|| SqlError::internal("a released connection was used"))
     }
 
+    /// The prepared statements of its session.
+    pub(crate) fn statements(&mut self) -> Result<&mut Statements> {
+        self.open.as_mut().map(|o| &mut o.statements).ok_or_else(|| SqlError::internal("a released connection was used"))
+    }
+
     /// Its query has ended by itself: others may use it.
     pub(crate) fn release(mut self) {
         let Some(open) = self.open.take() else { return };
@@ -319,9 +327,9 @@ async fn cancel(open: Open, token: CancelToken, tls: Option<MakeTls>, permit: Op
     if !matches!(tokio::time::timeout(CANCEL_WAIT, request).await, Ok(Ok(()))) {
         debug!("a cancel request did not reach the source");
     }
-    let Open { client, mut task } = open;
+    let Open { client, mut task, statements } = open;
     // Without a client the connection's task reads what is still under way, says goodbye and ends.
-    drop(client);
+    drop((statements, client));
     if tokio::time::timeout(CANCEL_WAIT, &mut task).await.is_err() {
         task.abort();
     }

@@ -18,7 +18,8 @@ use crate::introspect::introspect;
 use crate::options::PostgresOptions;
 use crate::passthrough;
 use crate::pool::Pool;
-use crate::reader::{Job, JobSource, ReaderStream};
+use crate::reader::{Job, JobSource, ReaderStream, is_short};
+use crate::render::render_bound;
 use crate::types::Types;
 use crate::validate::validate;
 
@@ -128,12 +129,15 @@ impl Planned {
         let Planned { inner, request } = self;
         let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
         let facts = inner.facts.read().clone();
-        let mut verify = vec![];
+        let (mut verify, mut bound) = (vec![], None);
         let (text, types, untrusted) = match input {
             RemoteInput::Query(rel) => {
                 facts.check_plan(&inner.origin, &rel)?;
                 verify = facts.stale(&rel, inner.options.schema_ttl);
                 let (text, types) = render(&inner, &rel)?;
+                if is_short(&rel, &facts) {
+                    bound = render_bound(&rel)?;
+                }
                 (text, types, false)
             }
             RemoteInput::Text(text) => {
@@ -143,7 +147,7 @@ impl Planned {
             }
         };
         let batch_rows = batch_rows.clamp(1, inner.options.batch_rows);
-        Ok(Job { text, types, schema, scope, memory, batch_rows, stats, untrusted, facts, verify })
+        Ok(Job { text, bound, types, schema, scope, memory, batch_rows, stats, untrusted, facts, verify })
     }
 }
 

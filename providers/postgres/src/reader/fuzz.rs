@@ -83,6 +83,7 @@ fn read(bytes: &[u8], chunk: usize) -> Result<usize> {
     let types = types();
     let fields: Vec<Field> = types.iter().enumerate().map(|(i, t)| Field::new(format!("c{i}"), t.arrow.clone(), true)).collect();
     let job = Job {
+        bound: None,
         text: String::new(),
         types,
         schema: Arc::new(Schema::new(fields)),

@@ -7,6 +7,7 @@
 mod addresses;
 mod column;
 mod copy;
+mod lookup;
 mod numeric;
 
 #[cfg(test)]
@@ -34,8 +35,10 @@ use tokio::sync::mpsc;
 use crate::error::{Origin, is_broken};
 use crate::facts::Facts;
 use crate::pool::{Connection, Pool};
+use crate::render::Bound;
 use column::{Column, Fault};
 use copy::{Framing, Malformed};
+pub(crate) use lookup::{Statements, is_short};
 
 /// A batch ends when its rows took so many bytes on the wire.
 pub(crate) const BATCH_BYTES: usize = 8 << 20;
@@ -50,6 +53,8 @@ const RETRIES: u32 = 2;
 pub(crate) struct Job {
     /// The query, without the COPY around it.
     pub text: String,
+    /// The same with parameters, where it is known to give few rows.
+    pub bound: Option<Bound>,
     /// What each column is at the source.
     pub types: Vec<RemoteType>,
     /// What to deliver.
@@ -174,14 +179,21 @@ async fn run(pool: Arc<Pool>, origin: Origin, source: Box<dyn JobSource>, tx: mp
 async fn read(pool: &Arc<Pool>, origin: &Origin, job: &Job, tx: &mpsc::Sender<Result<Held>>) -> Result<()> {
     let mut attempt = 0;
     let mut sent = false;
+    let mut bound = job.bound.as_ref();
     loop {
         let connection = pool.acquire().await?;
         if attempt == 0 {
             job.stats.sent(&job.text);
         }
         let reused = connection.reused;
-        match copy_out(connection, origin, job, tx, &mut sent).await {
-            Ok(()) => return Ok(()),
+        let ended = match bound {
+            Some(bound) => lookup::fetch(connection, origin, job, bound, tx, &mut sent).await,
+            None => copy_out(connection, origin, job, tx, &mut sent).await.map(|()| lookup::Ended::Done),
+        };
+        match ended {
+            Ok(lookup::Ended::Done) => return Ok(()),
+            // The COPY describes the query anew, and says what has changed.
+            Ok(lookup::Ended::Outdated) => bound = None,
             Err(Failure::Ours(e)) => return Err(e),
             Err(Failure::Driver(e)) => {
                 let broken = is_broken(&e);
@@ -288,13 +300,10 @@ async fn copy_out(
                 true
             }
         };
-        for held in batches.ready.drain(..) {
-            *sent = true;
-            if tx.send(Ok(held)).await.is_err() {
-                // The consumer has gone: dropping the connection cancels.
-                job.stats.cancelled();
-                return Ok(());
-            }
+        if !batches.pass_on(tx, sent).await {
+            // The consumer has gone: dropping the connection cancels.
+            job.stats.cancelled();
+            return Ok(());
         }
         if done {
             break;
@@ -392,7 +401,7 @@ impl<'a> Batches<'a> {
         self.wire_bytes += bytes;
         self.account()?;
         // A chunk is what the server sent as one message: a row. So a batch is never much over its bound.
-        if self.rows >= self.job.batch_rows || self.wire_bytes >= BATCH_BYTES {
+        if self.is_full() {
             self.flush()?;
         }
         Ok(())
@@ -407,6 +416,40 @@ impl<'a> Batches<'a> {
             self.memory.try_grow((needed - self.memory.size()).next_multiple_of(STEP))?;
         }
         Ok(())
+    }
+
+    /// One row of a statement.
+    fn append(&mut self, row: &tokio_postgres::Row) -> Result<()> {
+        let mut bytes = 0;
+        for (i, column) in self.columns.iter_mut().enumerate() {
+            let value = lookup::field(row, i).map_err(|e| self.origin.running(&e))?;
+            bytes += 4 + value.map_or(0, <[u8]>::len);
+            column.append(value).map_err(|f| f.into_error(&self.origin.connector, &column.name))?;
+        }
+        self.rows += 1;
+        self.wire_bytes += bytes;
+        self.account()?;
+        if self.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    fn is_full(&self) -> bool {
+        self.rows >= self.job.batch_rows || self.wire_bytes >= BATCH_BYTES
+    }
+
+    /// Hands finished batches to the consumer; false where it has gone.
+    async fn pass_on(&mut self, tx: &mpsc::Sender<Result<Held>>, sent: &mut bool) -> bool {
+        for held in self.ready.drain(..) {
+            *sent = true;
+            if tx.send(Ok(held)).await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The last rows.
+    fn flush_rest(&mut self) -> Result<()> {
+        if self.rows > 0 { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -436,6 +479,6 @@ impl<'a> Batches<'a> {
         if let Err(m) = self.framing.finish() {
             return Err(Fault::from(m).into_error(&self.origin.connector, "(all)"));
         }
-        if self.rows > 0 { self.flush() } else { Ok(()) }
+        self.flush_rest()
     }
 }

@@ -5,12 +5,14 @@
 //! through [`literal`] and names from introspection through [`identifier`](literal::identifier).
 
 mod aggregate;
+mod bound;
 mod literal;
 mod scalar;
 
 use fjord_engine::pushdown::{JoinKind, Op, Rel, RemoteText, RemoteType, Scalar, SortKey, Value};
 use fjord_engine::{Result, SqlError};
 
+pub(crate) use bound::{Bound, render_bound};
 use literal::{Place, identifier};
 use scalar::{Text, scalar};
 

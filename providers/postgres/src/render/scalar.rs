@@ -100,9 +100,10 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                     }
                     "at_utc" => Ok(Text::compound(format!("{} AT TIME ZONE 'UTC'", arg(0, Place::Alone)?.operand()))),
                     "plus_zero" => Ok(Text::compound(format!("{} + '0'::{}", arg(0, Place::Alone)?.operand(), type_name(ty)?))),
-                    other => match other.strip_prefix("citext_eq:") {
-                        Some(schema) => infix(&format!("OPERATOR({}.=)", identifier(schema)?), Place::Beside).map(Ok)?,
-                        None => Err(SqlError::internal(format!("the Postgres renderer does not know {other}"))),
+                    other => match (other.strip_prefix("citext_eq:"), super::bound::parameter(other)) {
+                        (_, Some(parameter)) => Ok(Text::atom(parameter)),
+                        (Some(schema), None) => infix(&format!("OPERATOR({}.=)", identifier(schema)?), Place::Beside).map(Ok)?,
+                        (None, None) => Err(SqlError::internal(format!("the Postgres renderer does not know {other}"))),
                     },
                 },
                 Op::ILike | Op::NotILike | Op::Function(_) => Err(SqlError::internal(format!("{op:?} was never judged safe on Postgres"))),
