@@ -27,7 +27,7 @@ def duckdb():
     db = duckdb.connect()
     db.execute("LOAD postgres_scanner")
     db.execute(f"ATTACH '{url}' AS pg (TYPE postgres, READ_ONLY)")
-    local = query.replace("FROM rows", "FROM pg.public.rows")
+    local = query.replace("FROM ", "FROM pg.public.")
     return lambda: db.execute(local).to_arrow_table().num_rows
 
 
@@ -50,7 +50,17 @@ def connectorx():
     return lambda: connectorx.read_sql(url, query, return_type="arrow").num_rows
 
 
-for name, make in [("DuckDB 1.5.5 postgres scanner", duckdb), ("ADBC 1.13 (numeric as text)", adbc), ("connectorx 0.4.6", connectorx)]:
+def chdb():
+    import chdb
+    from urllib.parse import urlparse
+
+    parts = urlparse(url)
+    table = query.split("FROM ")[1]
+    local = f"SELECT * FROM postgresql('{parts.hostname}:{parts.port}', 'postgres', '{table}', 'postgres', '')"
+    return lambda: chdb.query(local, "ArrowTable").num_rows
+
+
+for name, make in [("DuckDB 1.5.5 postgres scanner", duckdb), ("ADBC 1.13 (numeric as text)", adbc), ("connectorx 0.4.6", connectorx), ("chDB 4.4", chdb)]:
     try:
         best(name, make())
     except Exception as e:

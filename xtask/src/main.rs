@@ -21,8 +21,10 @@ cargo xtask <command>
       --check     run the tour, compare its answers with Postgres's own, and stop
       --release   build Fjord optimised first (takes longer, runs faster)
       --keep      with --check: stay up afterwards
-  bench           compare with other ways of reading the same rows; builds optimised
-      --quick     few rows and no optimised build: only to see that it works
+  bench           compare with Postgres itself and with other systems, side by side; builds optimised
+      --quick     little data and no optimised build: only to see that it works
+      --write     put the tables into docs/benchmarks.md
+      --read, --lookups, --join, --tpch   one part of it
 
 Programs are built into $CARGO_TARGET_DIR, else $FJORD_TARGET_DIR, else fjord/target in the cache folder
 ($XDG_CACHE_HOME, else ~/.cache).";
@@ -54,8 +56,9 @@ fn run(arguments: &[String]) -> Result<()> {
             demo::run(demo::Options { check, release, stay: keep || !check })
         }
         "bench" => {
-            let [quick] = take_flags(command, flags, ["--quick"])?;
-            bench::run(quick)
+            let [quick, write, read, lookups, join, tpch] =
+                take_flags(command, flags, ["--quick", "--write", "--read", "--lookups", "--join", "--tpch"])?;
+            bench::run(&bench::Options { quick, write, only: bench::Parts { read, lookups, join, tpch } })
         }
         "help" | "--help" | "-h" => {
             println!("{HELP}");
