@@ -1,14 +1,16 @@
 //! Postgres's meaning of arithmetic and aggregates, where DataFusion 55's differs.
 //!
 //! DataFusion wraps integer arithmetic and SUM, and averages integers as doubles. Here integer `+ - *` and unary minus raise 22003, `sum(bigint)` and
-//! `avg(integer | numeric)` are numeric, NaN is the greatest float, a day is one of the session's zone, and a literal is read in the type of what it
-//! meets. One file each; the same definition holds for pushed and for local work.
+//! `avg(integer | numeric)` are numeric, rows compare column by column, NaN is the greatest float, a day is one of the session's
+//! zone, and a literal is read in the type of what it meets. One file each; the same definition holds for pushed and for local work.
 
 mod average;
 mod checked;
 mod extremes;
 mod literals;
 mod numbers;
+mod rounding;
+mod rows;
 mod sum;
 mod zone;
 
@@ -29,15 +31,16 @@ pub fn pg_sum() -> Arc<AggregateUDF> {
     sum::pg_sum()
 }
 
-/// Scalar functions that the rules here make; registered so that plans with them can be read back.
+/// Scalar functions that the rules here make (registered so that plans with them can be read back), and those that stand in DataFusion's place.
 pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
-    Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish()]).collect()
+    Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish()]).chain(rounding::all()).collect()
 }
 
 /// The analyzer's rules: DataFusion's own with ours around type coercion. Before it what decides types (so that what grows out of it is coerced), after
 /// it what needs both sides to have one type. A prepared plan is analyzed twice, so each rule leaves its own result alone.
 pub fn analyzer() -> Analyzer {
     let before = [
+        rule("fjord_rows", |plan, _| rows::rewrite(plan)),
         rule("fjord_float_extremes", |plan, _| extremes::rewrite(plan)),
         rule("fjord_small_sums", |plan, _| sum::small(plan)),
         rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, config.execution.time_zone.as_deref())),

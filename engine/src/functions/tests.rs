@@ -13,6 +13,9 @@ fn context() -> SessionContext {
     let state = SessionStateBuilder::new().with_default_features().with_config(config).with_analyzer_rules(super::analyzer().rules).build();
     let ctx = SessionContext::new_with_state(state);
     ctx.register_udaf(super::pg_sum().as_ref().clone());
+    for f in super::internal_functions() {
+        ctx.register_udf(f.as_ref().clone());
+    }
     let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Int64, true)]));
     let batch = RecordBatch::try_new(
         schema,
@@ -80,6 +83,69 @@ async fn average_is_numeric_and_rounded() {
         one("select avg(distinct a) from (select 1 a union all select 1 union all select 2) s").await.unwrap(),
         "1.5000000000000000"
     );
+}
+
+#[tokio::test]
+async fn numerics_are_rounded_as_postgres_does() {
+    // The expectations are PostgreSQL 15's.
+    for (sql, expected) in [
+        ("round(1.45, 1)", "1.5"),
+        ("round(-1.45, 1)", "-1.5"),
+        ("round(1.5)", "2"),
+        ("round(-0.5)", "-1"),
+        ("round(99.995, 2)", "100.00"),
+        ("round(1.5, 3)", "1.500"),
+        ("round(151, -2)", "200"),
+        ("round(149.9, -2)", "100"),
+        ("round(5, -1)", "10"),
+        ("round(4, -1)", "0"),
+        ("round(4, -40)", "0"),
+        ("round(99999999.99::numeric(10, 2))", "100000000"),
+        ("trunc(-1.57, 1)", "-1.5"),
+        ("trunc(-1.57)", "-1"),
+        ("trunc(157, -1)", "150"),
+        ("floor(-99999999.99::numeric(10, 2))", "-100000000"),
+        ("ceil(99999999.01::numeric(10, 2))", "100000000"),
+        ("ceiling(-1.5)", "-1"),
+        ("floor(12345678901234567890123456789012345678901234567890.5)", "12345678901234567890123456789012345678901234567890"),
+        ("sign(-1.5)", "-1"),
+        ("sign(0.00)", "0"),
+        ("mod(7, -3)", "1"),
+        ("mod(-7.5, 2)", "-1.5"),
+        ("round(null::numeric(10, 2), 1) is null", "true"),
+    ] {
+        assert_eq!(one(&format!("select {sql}")).await.unwrap(), expected, "{sql}");
+    }
+    let doubles = [("0.5", "0.0"), ("1.5", "2.0"), ("2.5", "2.0"), ("-2.5", "-2.0"), ("'NaN'", "NaN"), ("'-infinity'", "-inf")];
+    for (value, expected) in doubles {
+        assert_eq!(one(&format!("select round({value}::double precision)")).await.unwrap(), expected, "{value}");
+    }
+    assert_eq!(one("select sign('NaN'::double precision)").await.unwrap(), "0.0");
+    assert_eq!(one("select arrow_typeof(round(5))").await.unwrap(), "Float64");
+    for sql in ["round('2024-01-01'::date)", "round(1.5, 1.5)", "sign(1, 2)", "mod(1)"] {
+        assert_eq!(one(&format!("select {sql}")).await.expect_err(sql).state, SqlState::UNDEFINED_FUNCTION, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn rows_compare_column_by_column() {
+    for (sql, expected) in [
+        ("(1, 2) = (1, 2)", "true"),
+        ("(1, null) = (2, 2)", "false"),
+        ("coalesce((1, null) = (1, 2), false)", "false"),
+        ("((1, null) = (1, 2)) is null", "true"),
+        ("((1, null) < (1, 2)) is null", "true"),
+        ("(1, null) < (2, 2)", "true"),
+        ("(1, 2) <= (1, 2)", "true"),
+        ("(1, 2) < (1, 2)", "false"),
+        ("(2, 1) > (1, 9)", "true"),
+        ("(1, 'b') in ((1, 'a'), (1, 'b'))", "true"),
+        ("((1, null) in ((1, 'a'))) is null", "true"),
+        ("(1, 'b') not in ((1, 'a'), (2, 'b'))", "true"),
+        ("row(1, 2) is distinct from row(1, null)", "true"),
+    ] {
+        assert_eq!(one(&format!("select {sql}")).await.unwrap(), expected, "{sql}");
+    }
 }
 
 #[tokio::test]

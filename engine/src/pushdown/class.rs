@@ -144,6 +144,11 @@ pub trait Dialect: Send + Sync + Debug {
     fn name(&self) -> &'static str;
     /// Judges `op(args)`. `result` is the Arrow type that DataFusion computes; for [`Op::Cast`] the target.
     fn scalar(&self, op: &Op, args: &[Typed], result: &DataType) -> Judgement;
+    /// A function of texts that is exact at the source for ASCII values alone (`lower`, `upper`): how it is sent, and a condition that is true for every
+    /// row in which the value is not ASCII. Whatever is judged over it, OR that condition, keeps every right row.
+    fn assuming_ascii(&self, _function: &str, _args: &[Typed]) -> Option<(Typed, Scalar)> {
+        None
+    }
     /// The type of a literal that meets this dialect, or why it cannot be sent (NUL in a text, a date out of range). `near` is the type of the
     /// expression it is compared with, if that is known.
     fn literal(&self, value: &Value, arrow: &DataType, near: Option<&RemoteType>) -> Judgement;

@@ -3,8 +3,11 @@
 //! Bottom-up: operands are converted first, then the [`Dialect`] judges the operator over them. The boolean structure is composed here: AND
 //! splits, OR is as good as its worst arm, NOT stands only over what is exact as a value. What cannot be pushed comes back with the reason.
 
+use std::cell::RefCell;
+
 use arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::expr::{AggregateFunction as AggregateExpr, Between, Case, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, SortExpr};
 
@@ -14,7 +17,7 @@ use super::literal;
 use crate::functions::Arithmetic;
 
 /// Values an IN list may have to be sent: more would make a text that takes longer to parse than the rows take to read.
-pub const IN_LIST_MAX: usize = 20_000;
+pub const IN_LIST_MAX: usize = 100_000;
 /// How deep an expression may nest to be sent; DataFusion's own parser limit is below it, so only generated expressions meet it.
 const DEPTH_MAX: usize = 200;
 
@@ -24,6 +27,8 @@ pub struct Converter<'a> {
     schema: &'a DFSchema,
     /// The remote expression and type behind each field of `schema`.
     inputs: Vec<Typed>,
+    /// While a condition is judged as if some values were ASCII: the conditions under which one of them is not.
+    not_ascii: RefCell<Option<Vec<Scalar>>>,
 }
 
 /// An aggregate that may be sent.
@@ -41,12 +46,43 @@ impl<'a> Converter<'a> {
     /// Columns of the relation are the fields of `schema`, in order.
     pub fn new(dialect: &'a dyn Dialect, schema: &'a DFSchema, types: &[RemoteType]) -> Converter<'a> {
         let inputs = types.iter().enumerate().map(|(i, ty)| Typed { scalar: Scalar::Column(i), ty: ty.clone() }).collect();
-        Converter { dialect, schema, inputs }
+        Converter { dialect, schema, inputs, not_ascii: RefCell::new(None) }
     }
 
     /// Judges a condition in which NULL and false are alike.
     pub fn filter(&self, expr: &Expr) -> Judgement {
-        self.judge(expr, 0)
+        let judged = self.judge(expr, 0);
+        if judged.class == Class::No && folds_case(expr) { self.for_ascii(expr).unwrap_or(judged) } else { judged }
+    }
+
+    /// The condition as a pre-filter that is exact for ASCII values, and keeps every row with another.
+    fn for_ascii(&self, expr: &Expr) -> Option<Judgement> {
+        self.not_ascii.replace(Some(vec![]));
+        let judged = self.judge(expr, 0);
+        let others = self.not_ascii.take().unwrap_or_default();
+        let condition = judged.expr.filter(|_| judged.class != Class::No)?;
+        let mut arms = vec![condition.scalar];
+        for other in others {
+            if !arms.contains(&other) {
+                arms.push(other);
+            }
+        }
+        let ty = RemoteType::boolean(true);
+        let reason = "letters outside of ASCII are folded by the source's collation, not by Unicode: rows with such values are fetched and compared here";
+        (arms.len() > 1).then(|| Judgement::superset(Scalar::call(Op::Or, arms, ty.clone()), ty, reason))
+    }
+
+    /// A call that the dialect refuses, under the assumption of ASCII values.
+    fn ascii_call(&self, function: &str, args: &[Expr], depth: usize) -> Option<Judgement> {
+        if self.not_ascii.borrow().is_none() {
+            return None;
+        }
+        let args = args.iter().map(|a| self.operand(a, None, depth)).collect::<Result<Vec<_>, _>>().ok()?;
+        let (folded, other) = self.dialect.assuming_ascii(function, &args)?;
+        if let Some(others) = self.not_ascii.borrow_mut().as_mut() {
+            others.push(other);
+        }
+        Some(Judgement::exact(folded.scalar, folded.ty))
     }
 
     /// An expression that is exact as a value and arrives in the type that DataFusion gives it; or why not.
@@ -172,6 +208,9 @@ impl<'a> Converter<'a> {
             Expr::Cast(Cast { expr: e, .. }) => self.call(expr, Op::Cast, &[e], depth),
             Expr::Case(c) => self.case(expr, c, depth),
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
+                if let Some(judged) = self.ascii_call(func.name(), args, depth) {
+                    return judged;
+                }
                 let op = match (Arithmetic::by_name(func.name()), func.name()) {
                     (Some(Arithmetic::Add), _) => Op::Plus,
                     (Some(Arithmetic::Subtract), _) => Op::Minus,
@@ -327,6 +366,11 @@ impl<'a> Converter<'a> {
     }
 }
 
+/// Whether a function in it folds case, of which ASCII values may be sent.
+fn folds_case(expr: &Expr) -> bool {
+    expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if matches!(f.func.name(), "lower" | "upper")))).unwrap_or(false)
+}
+
 fn unaliased(e: &Expr) -> &Expr {
     match e {
         Expr::Alias(a) => unaliased(&a.expr),
@@ -398,6 +442,9 @@ pub fn binary_op(op: Operator) -> Option<Op> {
         Operator::NotLikeMatch => Op::NotLike,
         Operator::ILikeMatch => Op::ILike,
         Operator::NotILikeMatch => Op::NotILike,
+        Operator::BitwiseAnd => Op::BitAnd,
+        Operator::BitwiseOr => Op::BitOr,
+        Operator::BitwiseXor => Op::BitXor,
         _ => return None,
     })
 }

@@ -199,6 +199,12 @@ pub enum Op {
     Modulo,
     /// Unary minus
     Negate,
+    /// `&` of integers
+    BitAnd,
+    /// `|` of integers
+    BitOr,
+    /// Bitwise exclusive or of integers
+    BitXor,
     /// Text concatenation
     Concat,
     /// CAST to the judged result type

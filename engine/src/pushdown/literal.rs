@@ -43,9 +43,11 @@ pub fn value(scalar: &ScalarValue) -> Result<Value, String> {
         S::IntervalMonthDayNano(Some(v)) => Value::Interval(v.months, v.days, whole_micros(v.nanoseconds)?),
         S::Dictionary(_, v) => return value(v),
         S::List(a) => {
-            let mut items = Vec::with_capacity(a.values().len());
-            for i in 0..a.values().len() {
-                let item = ScalarValue::try_from_array(a.values(), i).map_err(|e| e.strip_backtrace())?;
+            // The one list of the scalar: a slice of an array keeps the values of all its rows.
+            let list = a.value(0);
+            let mut items = Vec::with_capacity(list.len());
+            for i in 0..list.len() {
+                let item = ScalarValue::try_from_array(&list, i).map_err(|e| e.strip_backtrace())?;
                 items.push(value(&item)?);
             }
             Value::List(items)

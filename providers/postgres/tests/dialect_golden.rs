@@ -235,6 +235,66 @@ fn predicates() -> Vec<(String, Judgement)> {
     out
 }
 
+/// Scalar functions: sent by exact signature, or kept with the reason.
+fn functions() -> Vec<(String, Judgement)> {
+    let f = |name: &str, args: &[Typed], result: DataType| dialect().scalar(&Op::Function(name.into()), args, &result);
+    let (utf8, int, yes) = (|| DataType::Utf8, || DataType::Int32, || DataType::Boolean);
+    let mut out: Vec<(String, Judgement)> = vec![];
+    for name in ["t", "tc", "tnd", "bp", "ci", "nm", "e"] {
+        out.push((format!("length({name})"), f("character_length", &[col(name)], int())));
+        out.push((format!("substr({name}, 2, 3)"), f("substr", &[col(name), i(2), i(3)], utf8())));
+        out.push((format!("replace({name}, 'a', vc)"), f("replace", &[col(name), s("a"), col("vc")], utf8())));
+        out.push((format!("greatest({name}, 'b')"), f("greatest", &[col(name), s("b")], utf8())));
+    }
+    let decimal = |p: u8, scale: i8| DataType::Decimal128(p, scale);
+    for (what, judgement) in [
+        ("substr, negative count", f("substr", &[col("t"), i(2), i(-1)], utf8())),
+        ("substr, start of a column", f("substr", &[col("t"), col("i8")], utf8())),
+        ("right, least integer", f("right", &[col("t"), i(i64::from(i32::MIN))], utf8())),
+        ("left('x', 1)", f("left", &[s("x"), i(1)], utf8())),
+        ("lpad", f("lpad", &[col("t"), i(5), s("xy")], utf8())),
+        ("lpad, too long", f("lpad", &[col("t"), i(100_000_000)], utf8())),
+        ("split_part", f("split_part", &[col("t"), s("a"), i(-1)], utf8())),
+        ("split_part, zero", f("split_part", &[col("t"), s("a"), i(0)], utf8())),
+        ("strpos of two collations", f("strpos", &[col("t"), col("ten")], int())),
+        ("starts_with", f("starts_with", &[col("t"), s("a")], yes())),
+        ("concat", f("concat", &[col("t"), s("-"), null(), col("vc")], utf8())),
+        ("concat_ws", f("concat_ws", &[s("-"), col("t"), col("ci")], utf8())),
+        ("repeat", f("repeat", &[col("t"), i(3)], utf8())),
+        ("md5", f("md5", &[col("t")], DataType::Utf8View)),
+        ("upper", f("upper", &[col("t")], utf8())),
+        ("unknown", f("levenshtein", &[col("t"), s("x")], int())),
+        ("a NULL", f("strpos", &[col("t"), null()], int())),
+        ("abs(i4)", f("abs", &[col("i4")], int())),
+        ("abs(i8)", f("abs", &[col("i8")], DataType::Int64)),
+        ("abs(f4)", f("abs", &[col("f4")], DataType::Float32)),
+        ("round(n10, 1)", f("round", &[col("n10"), i(1)], decimal(10, 1))),
+        ("round(n10, id)", f("round", &[col("n10"), col("i8")], decimal(11, 2))),
+        ("floor(f8)", f("floor", &[col("f8")], DataType::Float64)),
+        ("floor(f4)", f("floor", &[col("f4")], DataType::Float32)),
+        ("greatest(i4, id)", f("greatest", &[col("i4"), col("id")], int())),
+        ("greatest(f8, f8)", f("greatest", &[col("f8"), col("f8")], DataType::Float64)),
+        ("i4 & 3", dialect().scalar(&Op::BitAnd, &[col("i4"), i4(3)], &int())),
+        ("n10 % 0.7", dialect().scalar(&Op::Modulo, &[col("n10"), dec("0.7", 2, 1)], &decimal(3, 2))),
+        ("n10 % 0", dialect().scalar(&Op::Modulo, &[col("n10"), dec("0.0", 2, 1)], &decimal(3, 2))),
+        ("i8::int", dialect().scalar(&Op::Cast, &[col("i8")], &int())),
+        ("i8::int + 1", {
+            let narrow = made(Op::Cast, &[col("i8")], int());
+            dialect().scalar(&Op::Plus, &[narrow, i4(1)], &int())
+        }),
+        ("b::int", dialect().scalar(&Op::Cast, &[col("b")], &int())),
+        ("i4::boolean", dialect().scalar(&Op::Cast, &[col("i4")], &yes())),
+    ] {
+        out.push((what.to_string(), judgement));
+    }
+    let many: Vec<Typed> = (0..40).map(|n| i4(n * n)).collect();
+    out.push(("a long IN list".into(), judge(Op::In, &[vec![col("i4")], many].concat())));
+    let many: Vec<Typed> = (0..40).map(|n| s(&format!("\\\"'{n}"))).chain([null()]).collect();
+    out.push(("a long NOT IN list of texts".into(), judge(Op::NotIn, &[vec![col("t")], many.clone()].concat())));
+    out.push(("a long IN list, citext".into(), judge(Op::In, &[vec![col("ci")], many].concat())));
+    out
+}
+
 fn filter(predicate: Scalar) -> Rel {
     Rel::Filter { input: Box::new(scan()), predicate }
 }
@@ -349,7 +409,7 @@ fn check_golden(file: &str, got: &str) {
 #[test]
 fn judgements() {
     let mut out = String::new();
-    for (what, j) in predicates() {
+    for (what, j) in predicates().into_iter().chain(functions()) {
         let sent = match &j.expr {
             Some(e) if e.ty.family == Family::Bool => {
                 let text = dialect().render(&project(filter(e.scalar.clone()), &["id"])).unwrap().text;
@@ -409,7 +469,7 @@ async fn every_text_parses_on_a_real_server() {
     server.psql(NASTY).unwrap();
     let client = server.client().await.unwrap();
     client.batch_execute("SET search_path = ''").await.unwrap();
-    for (what, j) in predicates() {
+    for (what, j) in predicates().into_iter().chain(functions()) {
         let Some(e) = j.expr else { continue };
         let rel = match e.ty.family {
             Family::Bool => project(filter(e.scalar), &["id"]),

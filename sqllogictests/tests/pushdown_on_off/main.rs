@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod aggregates;
+mod capabilities;
 mod filters;
+mod scalars;
 mod shapes;
 mod truthful;
 
@@ -170,6 +172,21 @@ async fn number_and_time_filters_on_equals_off() {
 #[tokio::test]
 async fn other_filters_on_equals_off() {
     check(filters::others()).await;
+}
+
+#[tokio::test]
+async fn text_functions_on_equals_off() {
+    check(scalars::texts()).await;
+}
+
+#[tokio::test]
+async fn number_functions_on_equals_off() {
+    check(scalars::numbers()).await;
+}
+
+#[tokio::test]
+async fn arrays_on_equals_off() {
+    check(scalars::arrays()).await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use arrow::datatypes::DataType;
 use fjord_engine::pushdown::{Family, Judgement, Op, RemoteType, Scalar, Typed, Value};
 
-use super::types::{WIDEN_16, WIDEN_32, arrow_bits, call, describe, int, numeric, sound, wider_there};
+use super::types::{AS_WIDE, WIDEN_16, WIDEN_32, arrow_bits, call, describe, int, numeric, sound, wider_there};
 
 /// `a op b` for `+ - * / %`.
 pub(super) fn binary(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
@@ -38,6 +38,34 @@ pub(super) fn negate(a: &Typed, result: &DataType) -> Judgement {
             Judgement::exact(made.scalar, made.ty)
         }
         _ => Judgement::no(format!("negation of {} is evaluated here", describe(&a.ty))),
+    }
+}
+
+/// `abs(a)`: the least integer has no positive counterpart, so integers are computed wider, like negation.
+pub(super) fn absolute(a: &Typed, result: &DataType) -> Judgement {
+    if !sound(&a.ty) || a.ty.arrow != *result || a.literal().is_some() {
+        return Judgement::no(format!("abs of {} is evaluated here", describe(&a.ty)));
+    }
+    match a.ty.family {
+        Family::Int(_) => checked(&Op::Function("abs".into()), &[a], result),
+        Family::Decimal(_) | Family::Float(_) => {
+            let made = call(Op::Function("abs".into()), vec![a.scalar.clone()], a.ty.clone());
+            Judgement::exact(made.scalar, made.ty)
+        }
+        _ => Judgement::no(format!("abs of {} is evaluated here", describe(&a.ty))),
+    }
+}
+
+/// `& | #` of integers of one width: no value raises.
+pub(super) fn bitwise(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
+    let same = a.ty.arrow == b.ty.arrow && a.ty.arrow == *result && !wider_there(&a.ty) && !wider_there(&b.ty);
+    let integers = sound(&a.ty) && sound(&b.ty) && matches!((&a.ty.family, &b.ty.family), (Family::Int(_), Family::Int(_)));
+    match int(result, a.ty.nullable || b.ty.nullable) {
+        Some(ty) if same && integers && a.literal().is_none_or(|_| b.literal().is_none()) => {
+            let made = call(op.clone(), vec![a.scalar.clone(), b.scalar.clone()], ty);
+            Judgement::exact(made.scalar, made.ty)
+        }
+        _ => Judgement::no(format!("bits of {} and {} are evaluated here", describe(&a.ty), describe(&b.ty))),
     }
 }
 
@@ -105,6 +133,11 @@ fn decimals(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
             ((p1 - s1).max(p2 - s2) + scale + 1, scale)
         }
         Op::Multiply => (p1 + p2 + 1, s1 + s2),
+        // The remainder has the dividend's sign on both sides. Zero raises.
+        Op::Modulo => match b.literal() {
+            Some(Value::Decimal(d)) if d.bytes().any(|c| matches!(c, b'1'..=b'9')) => ((p1 - s1).min(p2 - s2) + s1.max(s2), s1.max(s2)),
+            _ => return Judgement::no("a remainder by something that may be zero could raise at the source where a filter here would not"),
+        },
         // The scale of a quotient is chosen by other rules, and the last digit is cut here and rounded there.
         _ => return Judgement::no("numeric division has another scale and rounding at the source"),
     };
@@ -122,6 +155,10 @@ pub(super) fn range(scalar: &Scalar, bits: u8) -> (i128, i128) {
     let whole = full(bits.clamp(1, 64));
     match scalar {
         Scalar::Literal(Value::Int(v), _) => (i128::from(*v), i128::from(*v)),
+        Scalar::Call { op: Op::Source(name), ty, .. } if name == AS_WIDE => match ty.family {
+            Family::Int(there) => full(there),
+            _ => whole,
+        },
         Scalar::Call { op: Op::Source(name), args, .. } => {
             let from = match name.as_str() {
                 WIDEN_16 => 16,
@@ -137,6 +174,10 @@ pub(super) fn range(scalar: &Scalar, bits: u8) -> (i128, i128) {
             (-most, most)
         }
         // Operands of a pushed integer operator have its own width.
+        Scalar::Call { op: Op::Function(name), args, .. } if name == "abs" => {
+            let parts: Vec<_> = args.iter().map(|a| range(a, bits)).collect();
+            combine(&Op::Function("abs".into()), &parts).unwrap_or(whole)
+        }
         Scalar::Call { op: op @ (Op::Plus | Op::Minus | Op::Multiply | Op::Negate), args, .. } => {
             let parts: Vec<_> = args.iter().map(|a| range(a, bits)).collect();
             combine(op, &parts).unwrap_or(whole)
@@ -154,6 +195,7 @@ fn fits_in(op: &Op, parts: &[(i128, i128)], bits: u8) -> bool {
 fn combine(op: &Op, parts: &[(i128, i128)]) -> Option<(i128, i128)> {
     match (op, parts) {
         (Op::Negate, [(l, h)]) => Some((-h, -l)),
+        (Op::Function(name), [(l, h)]) if name == "abs" => Some((0, l.abs().max(h.abs()))),
         (Op::Plus, [(a, b), (c, d)]) => Some((a + c, b + d)),
         (Op::Minus, [(a, b), (c, d)]) => Some((a - d, b - c)),
         (Op::Multiply, [(a, b), (c, d)]) => {

@@ -4,11 +4,15 @@ use arrow::datatypes::{DataType, TimeUnit};
 use fjord_engine::pushdown::{Family, Judgement, Op, RemoteType, Scalar, Typed};
 
 use super::PostgresDialect;
-use super::types::{WIDEN_16, WIDEN_32, arrow_bits, as_text, call, collate_c, describe, int, numeric, plain, sound, wider_there};
+use super::array;
+use super::types::{AS_WIDE, WIDEN_16, WIDEN_32, arrow_bits, as_text, call, collate_c, describe, int, numeric, plain, sound, wider_there};
 
 impl PostgresDialect {
     /// CAST(a AS target).
     pub(super) fn cast(&self, a: &Typed, target: &DataType) -> Judgement {
+        if let Some(same) = array::widened(a, target) {
+            return Judgement::exact(same.scalar, same.ty);
+        }
         if !sound(&a.ty) {
             return Judgement::no(format!("a cast of {} is evaluated here", describe(&a.ty)));
         }
@@ -17,15 +21,20 @@ impl PostgresDialect {
         }
         match (&a.ty.family, target) {
             (Family::Int(_), DataType::Int32 | DataType::Int64) if wider_there(&a.ty) => already_wide(a, target),
-            (Family::Int(from), DataType::Int32 | DataType::Int64) => widen(a, *from, target),
+            (Family::Int(from), DataType::Int32 | DataType::Int64) if arrow_bits(target) > Some(*from) => widen(a, *from, target),
+            (Family::Int(_), DataType::Int16 | DataType::Int32) => narrow(a, target),
             // oid to bigint keeps the unsigned value; to integer it would wrap.
             (Family::UInt(32), DataType::Int64) => sent(a, plain("bigint", Family::Int(64), target.clone(), a.ty.nullable)),
             (Family::Int(bits), DataType::Decimal128(..) | DataType::Decimal256(..)) => int_to_numeric(a, *bits, target),
             (Family::Decimal(_), DataType::Decimal128(..) | DataType::Decimal256(..)) => rescale(a, target),
-            // Each of these integers is a double exactly. bigint is not, and goes local with everything else that makes or takes floats.
-            (Family::Int(16 | 32), DataType::Float64) | (Family::Float(32), DataType::Float64) => {
+            // Exactly, or (bigint) rounded to the nearest double, half to even, by both.
+            (Family::Int(_), DataType::Float64) if !wider_there(&a.ty) => {
                 sent(a, plain("double precision", Family::Float(64), target.clone(), a.ty.nullable))
             }
+            // false is 0. Postgres has these two casts for integer alone.
+            (Family::Bool, DataType::Int32) => sent(a, plain("integer", Family::Int(32), target.clone(), a.ty.nullable)),
+            (Family::Int(32), DataType::Boolean) if !wider_there(&a.ty) => sent(a, RemoteType::boolean(a.ty.nullable)),
+            (Family::Float(32), DataType::Float64) => sent(a, plain("double precision", Family::Float(64), target.clone(), a.ty.nullable)),
             // Digits, and true / false, are written the same way.
             (Family::Int(_) | Family::Bool, DataType::Utf8) => {
                 let text = collate_c(&as_text(a));
@@ -67,6 +76,18 @@ fn widen(a: &Typed, from: u8, target: &DataType) -> Judgement {
     };
     let made = call(op, vec![a.scalar.clone()], ty);
     Judgement::exact(made.scalar, made.ty)
+}
+
+/// Narrowing raises 22003 for a value that does not fit. So nothing is cast at the source: the value travels and compares as wide as it is, and the reader
+/// checks each one that arrives.
+fn narrow(a: &Typed, target: &DataType) -> Judgement {
+    let ty = RemoteType { arrow: target.clone(), ..a.ty.clone() };
+    let wide = call(Op::Source(AS_WIDE.into()), vec![a.scalar.clone()], ty);
+    Judgement::rewritten(
+        wide.scalar,
+        wide.ty,
+        format!("{} stays so at the source, where a cast could raise; checked as it arrives", a.ty.name),
+    )
 }
 
 /// What is a bigint at the source already only changes its promise.

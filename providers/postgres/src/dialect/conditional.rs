@@ -91,7 +91,7 @@ impl PostgresDialect {
     }
 
     /// All values in one type: the values, the type, and whether they had to change.
-    fn unify(&self, values: &[&Typed], result: &DataType) -> Result<(Vec<Typed>, RemoteType, bool), String> {
+    pub(super) fn unify(&self, values: &[&Typed], result: &DataType) -> Result<(Vec<Typed>, RemoteType, bool), String> {
         let is_null = |t: &Typed| matches!(t.literal(), Some(Value::Null));
         for v in values {
             if let Some(value) = v.literal() {

@@ -10,10 +10,13 @@
 //! that character and `_` as one code point (`arrow-string/predicate.rs`).
 
 mod arithmetic;
+mod array;
 mod cast;
 mod compare;
 mod conditional;
+mod function;
 mod keys;
+mod numeric;
 mod pattern;
 mod text;
 mod types;
@@ -22,7 +25,8 @@ use arrow::datatypes::DataType;
 use fjord_engine::pgtype::PgType;
 use fjord_engine::pushdown::{AggregateCall, Dialect, Family, Judgement, Op, Rel, RemoteText, RemoteType, Scalar, SortSpec, Typed, Value};
 
-pub(crate) use types::{WIDEN_16, WIDEN_32, plain_digits};
+pub(crate) use function::WRITTEN;
+pub(crate) use types::{AS_WIDE, WIDEN_16, WIDEN_32, plain_digits};
 
 /// What the dialect must know of the server it speaks to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,7 +102,11 @@ impl Dialect for PostgresDialect {
                 [a, b] => self.null_if(a, b),
                 _ => wrong_arity(op),
             },
-            Op::Function(name) => Judgement::no(format!("function {name} is not among the functions proven equal on Postgres")),
+            Op::BitAnd | Op::BitOr | Op::BitXor => match args {
+                [a, b] => arithmetic::bitwise(op, a, b, result),
+                _ => wrong_arity(op),
+            },
+            Op::Function(name) => self.function(name, args, result),
             Op::Source(name) => Judgement::no(format!("{name} is the dialect's own")),
         }
     }
@@ -109,6 +117,10 @@ impl Dialect for PostgresDialect {
             Ok(ty) => Judgement::exact(Scalar::Literal(value.clone(), ty.clone()), ty),
             Err(reason) => Judgement::no(reason),
         }
+    }
+
+    fn assuming_ascii(&self, function: &str, args: &[Typed]) -> Option<(Typed, Scalar)> {
+        self.folded_ascii(function, args)
     }
 
     fn group_key(&self, key: &Typed) -> Judgement {

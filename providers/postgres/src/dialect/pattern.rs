@@ -45,7 +45,7 @@ fn ilike(op: &Op, a: &Typed, pattern: &Typed, text: &str) -> Judgement {
         _ => collate_c(&as_text(a)),
     };
     let boolean = RemoteType::boolean(a.ty.nullable);
-    let lower = call(Op::Source("lower".into()), vec![value.scalar.clone()], value.ty.clone());
+    let lower = call(Op::Function("lower".into()), vec![value.scalar.clone()], value.ty.clone());
     let folded = Scalar::Literal(Value::Text(text.to_ascii_lowercase()), pattern.ty.clone());
     let like = if *op == Op::ILike { Op::Like } else { Op::NotLike };
     let ascii = call(like, vec![lower.scalar, folded], boolean.clone());

@@ -8,6 +8,9 @@ pub(crate) const WIDEN_16: &str = "widen16";
 /// `x::bigint` of an integer.
 pub(crate) const WIDEN_32: &str = "widen32";
 
+/// An integer that is cast to a narrower one here and stays as it is there: its range is still the wide one.
+pub(crate) const AS_WIDE: &str = "as_wide";
+
 /// First and last day that Postgres's `date` holds, as days since 1970: 4714-11-24 BC and 5874897-12-31 (`datatype/timestamp.h`).
 const DATE_DAYS: (i32, i32) = (-2_440_588, 2_145_042_905);
 /// First microsecond that Postgres's `timestamp` holds, since 1970. Its last is beyond what 64 bits of microseconds since 1970 hold.
@@ -142,6 +145,13 @@ pub(super) fn literal_type(value: &Value, arrow: &DataType) -> Result<RemoteType
         DataType::Timestamp(TimeUnit::Microsecond, None) => plain("timestamp", Family::Timestamp, arrow.clone(), nullable),
         DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => plain("timestamptz", Family::TimestampTz, arrow.clone(), nullable),
         DataType::Interval(IntervalUnit::MonthDayNano) => plain("interval", Family::Interval, arrow.clone(), nullable),
+        DataType::List(item) => {
+            if let Value::List(items) = value {
+                items.iter().try_for_each(|v| literal_type(v, item.data_type()).map(|_| ()))?;
+            }
+            let element = literal_type(&Value::Null, item.data_type())?;
+            plain(&format!("{}[]", element.name), Family::Array(Box::new(element)), arrow.clone(), nullable)
+        }
         other => return Err(format!("a literal of type {other} has no exact counterpart in Postgres")),
     };
     if fits(value, &ty.family) { Ok(ty) } else { Err(format!("the literal is outside of what Postgres's {} holds", ty.name)) }
@@ -162,7 +172,7 @@ fn fits(value: &Value, family: &Family) -> bool {
         (Value::Date(d), Family::Date) => matches!(*d, i32::MIN | i32::MAX) || (DATE_DAYS.0..=DATE_DAYS.1).contains(d),
         (Value::Time(t), Family::Time) => (0..=TIME_MAX).contains(t),
         (Value::Timestamp(t), Family::Timestamp) | (Value::TimestampTz(t), Family::TimestampTz) => *t == i64::MIN || *t >= TIMESTAMP_MIN,
-        (Value::Interval(..), Family::Interval) => true,
+        (Value::Interval(..), Family::Interval) | (Value::List(_), Family::Array(_)) => true,
         _ => false,
     }
 }

@@ -181,6 +181,38 @@ fn clock(micros: i64) -> String {
     }
 }
 
+/// `'{1,NULL,3}'::integer[]`: the values as one constant. `None` for types whose comparison depends on how the literal is resolved (a `name` beside
+/// its literal, a bpchar, an enum's label), or whose array form is not plain.
+pub(super) fn array(values: &[&Value], element: &RemoteType) -> Result<Option<String>> {
+    match &element.family {
+        Family::Int(_) | Family::Decimal(_) | Family::Uuid => {}
+        Family::Text if element.name != "name" => {}
+        _ => return Ok(None),
+    }
+    let mut text = String::with_capacity(values.len() * 8);
+    for value in values {
+        text.push(if text.is_empty() { '{' } else { ',' });
+        match value {
+            Value::Null => text.push_str("NULL"),
+            Value::Int(v) => text.push_str(&v.to_string()),
+            Value::Decimal(digits) if plain_digits(digits) => text.push_str(digits),
+            Value::Text(s) => {
+                text.push('"');
+                for c in s.chars() {
+                    if c == '"' || c == '\\' {
+                        text.push('\\');
+                    }
+                    text.push(c);
+                }
+                text.push('"');
+            }
+            _ => return Ok(None),
+        }
+    }
+    text.push('}');
+    Ok(Some(format!("{}::{}[]", quoted(&text)?, type_name(element)?)))
+}
+
 fn list(items: &[Value], ty: &RemoteType) -> Result<String> {
     let Family::Array(element) = &ty.family else {
         return Err(SqlError::internal("a list literal whose type is no array"));
@@ -202,6 +234,19 @@ mod tests {
         assert!(quoted("a\0b").is_err());
         assert_eq!(identifier("a\"b").unwrap(), "\"a\"\"b\"");
         assert!(identifier("a\0").is_err());
+    }
+
+    #[test]
+    fn arrays_of_values() {
+        let of = |family: Family, values: &[Value]| {
+            let ty = RemoteType { name: "text".into(), family, arrow: arrow::datatypes::DataType::Utf8, nullable: false, text: None };
+            array(&values.iter().collect::<Vec<_>>(), &ty).unwrap()
+        };
+        assert_eq!(of(Family::Int(32), &[Value::Int(1), Value::Null, Value::Int(-3)]).unwrap(), "'{1,NULL,-3}'::integer[]");
+        let nasty = ["a", "", "NULL", "{,}", "O'x", "\\", "\""].map(|t| Value::Text(t.into()));
+        assert_eq!(of(Family::Text, &nasty).unwrap(), r#"E'{"a","","NULL","{,}","O''x","\\\\","\\""}'::text[]"#);
+        assert!(array(&[&Value::Text("a\0".into())], &RemoteType::boolean(false)).unwrap().is_none());
+        assert!(of(Family::Text, &[Value::Bool(true)]).is_none());
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Scalar expressions to text. Every operand that is not a name, a literal or a function call stands in parentheses.
 
-use fjord_engine::pushdown::{Op, Scalar};
+use fjord_engine::pushdown::{Op, RemoteType, Scalar, Value};
 use fjord_engine::{Result, SqlError};
 
-use super::literal::{Place, identifier, literal, type_name};
-use crate::dialect::{WIDEN_16, WIDEN_32};
+use super::literal::{Place, array, identifier, literal, type_name};
+use crate::dialect::{AS_WIDE, WIDEN_16, WIDEN_32, WRITTEN};
 
 /// The text of an expression.
 #[derive(Debug, Clone)]
@@ -70,6 +70,9 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                 Op::Divide => infix("/", Place::Alone),
                 Op::Modulo => infix("%", Place::Alone),
                 Op::Negate => Ok(Text::compound(format!("- {}", arg(0, Place::Alone)?.operand()))),
+                Op::BitAnd => infix("&", Place::Alone),
+                Op::BitOr => infix("|", Place::Alone),
+                Op::BitXor => infix("#", Place::Alone),
                 Op::And => joined(" AND "),
                 Op::Or => joined(" OR "),
                 Op::Concat => joined(" || "),
@@ -92,11 +95,16 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                     "collate_c" => Ok(Text::compound(format!("{} COLLATE \"C\"", arg(0, Place::Alone)?.operand()))),
                     "as_text" => cast("text"),
                     WIDEN_16 | WIDEN_32 => cast("bigint"),
-                    "same_numeric" | "float_order" => arg(0, Place::Alone),
-                    "lower" => function("lower", args, columns, Place::Alone),
+                    "same_numeric" | "float_order" | AS_WIDE => arg(0, Place::Alone),
                     "not_ascii" => {
                         let a = arg(0, Place::Alone)?.sql;
                         Ok(Text::compound(format!("octet_length({a}) <> char_length({a})")))
+                    }
+                    "any" => Ok(Text::compound(format!("{} = ANY ({})", arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.sql))),
+                    sign @ ("@>" | "<@" | "&&") => infix(sign, Place::Alone),
+                    "element" => {
+                        let (a, offset) = (arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.sql);
+                        Ok(Text::atom(format!("({a})[array_lower({a}, 1) + {offset}]")))
                     }
                     "at_utc" => Ok(Text::compound(format!("{} AT TIME ZONE 'UTC'", arg(0, Place::Alone)?.operand()))),
                     "plus_zero" => Ok(Text::compound(format!("{} + '0'::{}", arg(0, Place::Alone)?.operand(), type_name(ty)?))),
@@ -106,6 +114,7 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                         (None, None) => Err(SqlError::internal(format!("the Postgres renderer does not know {other}"))),
                     },
                 },
+                Op::Function(name) if WRITTEN.contains(&name.as_str()) => function(name, args, columns, Place::Alone),
                 Op::ILike | Op::NotILike | Op::Function(_) => Err(SqlError::internal(format!("{op:?} was never judged safe on Postgres"))),
             }
         }
@@ -114,8 +123,38 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
 
 fn list(word: &str, args: &[Scalar], columns: &[Text]) -> Result<Text> {
     let (first, rest) = args.split_first().filter(|(_, r)| !r.is_empty()).ok_or_else(|| SqlError::internal("an empty IN list"))?;
+    if let Some(values) = long_list(rest)? {
+        let sign = if word == "IN" { "= ANY" } else { "<> ALL" };
+        return Ok(Text::compound(format!("{} {sign} ({values})", scalar(first, columns, Place::Alone)?.operand())));
+    }
     let items = rest.iter().map(|a| Ok(scalar(a, columns, Place::Beside)?.sql)).collect::<Result<Vec<_>>>()?;
     Ok(Text::compound(format!("{} {word} ({})", scalar(first, columns, Place::Alone)?.operand(), items.join(", "))))
+}
+
+/// Values of a list from which on they are written as one array: one constant to parse instead of thousands.
+const LONG_LIST: usize = 32;
+
+/// The values as one array constant; `None` where they are few, or not literals of one type that an array says exactly.
+fn long_list(items: &[Scalar]) -> Result<Option<String>> {
+    if items.len() < LONG_LIST {
+        return Ok(None);
+    }
+    let mut ty: Option<&RemoteType> = None;
+    let mut values = Vec::with_capacity(items.len());
+    for item in items {
+        let Scalar::Literal(value, t) = item else { return Ok(None) };
+        if *value != Value::Null && ty.is_some_and(|o| o.family != t.family) {
+            return Ok(None);
+        }
+        if *value != Value::Null {
+            ty = Some(t);
+        }
+        values.push(value);
+    }
+    match ty {
+        Some(ty) => array(&values, ty),
+        None => Ok(None),
+    }
 }
 
 fn function(name: &str, args: &[Scalar], columns: &[Text], place: Place) -> Result<Text> {
