@@ -259,8 +259,7 @@ impl ExecutionPlan for RemoteScanExec {
         if let Some(rows) = self.query.estimated_rows() {
             let rows = usize::try_from(rows).unwrap_or(usize::MAX);
             s.num_rows = Precision::Inexact(rows);
-            let width: usize = self.query.origins.iter().map(|o| column_width(&self.query, *o)).sum();
-            s.total_byte_size = Precision::Inexact(rows.saturating_mul(width.max(1)));
+            s.total_byte_size = Precision::Inexact(rows.saturating_mul(self.query.row_width().max(1)));
             s.column_statistics = (0..self.schema.fields().len())
                 .map(|i| {
                     let mut c = ColumnStatistics::new_unknown();
@@ -322,12 +321,5 @@ impl ExecutionPlan for RemoteScanExec {
             batch
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
-    }
-}
-
-fn column_width(query: &RemoteQuery, origin: Option<usize>) -> usize {
-    match origin.and_then(|o| query.table.columns.get(o)) {
-        Some(c) => c.stats.map_or_else(|| c.remote.arrow.primitive_width().unwrap_or(32), |s| s.average_width as usize),
-        None => 16,
     }
 }

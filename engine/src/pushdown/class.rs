@@ -159,6 +159,9 @@ pub trait Dialect: Send + Sync + Debug {
     /// Judges an aggregate. The judged expression's scalar is ignored but for its arguments: the answer's `expr.ty` is the type in which it arrives;
     /// rewritten arguments are in `args` of the returned call.
     fn aggregate(&self, call: &AggregateCall) -> (Judgement, Vec<Scalar>);
+    /// The columns of a UNION's inputs in one type that arrives as `result`: the columns as they are sent, their type, and what was rewritten
+    /// (empty: nothing). Or why there is none.
+    fn union_column(&self, columns: &[Typed], result: &DataType) -> std::result::Result<(Vec<Typed>, RemoteType, String), String>;
     /// Writes the whole query. The output columns come in order; the reader goes by position.
     fn render(&self, rel: &Rel) -> Result<RemoteText>;
 }

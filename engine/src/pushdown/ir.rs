@@ -312,6 +312,8 @@ pub enum JoinKind {
     Semi,
     /// NOT EXISTS: columns of the left side only
     Anti,
+    /// EXISTS as a value: columns of the left side, then true or false, never NULL
+    Mark,
 }
 
 /// A relational expression.
@@ -370,7 +372,7 @@ pub enum Rel {
         /// LIMIT.
         fetch: Option<u64>,
     },
-    /// A join: output is left's columns, then right's (Semi, Anti: left's).
+    /// A join: output is left's columns, then right's (Semi, Anti: left's; Mark: left's, then the mark).
     Join {
         /// Left.
         left: Box<Rel>,
@@ -437,6 +439,7 @@ impl Rel {
                 let mut types = left.types();
                 match kind {
                     JoinKind::Semi | JoinKind::Anti => {}
+                    JoinKind::Mark => types.push(RemoteType::boolean(false)),
                     _ => types.extend(right.types()),
                 }
                 let left_width = left.types().len();

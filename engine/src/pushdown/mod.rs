@@ -6,6 +6,7 @@
 pub mod class;
 pub mod convert;
 pub mod dynamic;
+pub mod estimate;
 pub mod ir;
 pub mod literal;
 pub mod node;

@@ -1,13 +1,14 @@
-//! A remote query while it is planned: a [`Rel`] over one connector, its columns' origins, and how many rows it may give.
+//! A remote query while it is planned: a [`Rel`] over one connector, what is decided about it, and what is known of its rows (`estimate`).
 
 use std::sync::Arc;
 
 use datafusion::common::{DFSchema, DFSchemaRef};
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::class::{Class, Dialect};
 use super::convert::Converter;
+use super::estimate::ColumnEstimate;
 use super::ir::{Op, Rel, RemoteType, Scalar, ScanColumn};
 use super::report::{Part, Report};
 use crate::catalog::Connector;
@@ -18,26 +19,44 @@ use crate::source::TableInfo;
 pub struct RemoteQuery {
     /// Whose it is.
     pub connector: Arc<Connector>,
-    /// What it reads; ordinals of [`RemoteQuery::origins`] point into its columns.
-    pub table: Arc<TableInfo>,
+    /// The tables that it reads, once for each time that it does.
+    pub tables: Vec<Arc<TableInfo>>,
     /// How it is judged and written.
     pub dialect: Arc<dyn Dialect>,
     /// The query.
     pub rel: Rel,
     /// The types of its columns.
     pub types: Vec<RemoteType>,
-    /// The table column behind each output column, where it is one unchanged.
-    pub origins: Vec<Option<usize>>,
-    /// The estimated rows, where the source knows how big its table is.
+    /// What is estimated of each output column.
+    pub columns: Vec<ColumnEstimate>,
+    /// Sets of output columns that no two rows share, as far as the source's keys say so. For estimates only: NULLs may repeat, and a deferrable
+    /// key may be violated for a while.
+    pub keys: Vec<Vec<usize>>,
+    /// The estimated rows, where the source knows how big its tables are.
     pub rows: Option<u64>,
     /// An upper bound that is certain (a LIMIT, one row of an aggregate without groups).
     pub rows_max: Option<u64>,
+    /// Exactly one row, whatever the tables hold: an aggregate without groups.
+    pub one_row: bool,
     /// What was decided.
     pub report: Report,
     /// `SET fjord.pushdown`: off reads the columns and nothing more.
     pub pushdown: bool,
     /// The sort keys of the result as (output column, descending, nulls first), where it is sorted by columns.
     pub order: Vec<(usize, bool, bool)>,
+    /// It holds a join that is worth it only if what is absorbed above makes the result small.
+    pub tentative: Option<Arc<Tentative>>,
+}
+
+/// A join that would send more rows than its sides, unless an aggregate or a limit above it goes to the source too.
+#[derive(Debug)]
+pub struct Tentative {
+    /// The rows that the sides would send.
+    pub budget: Option<u64>,
+    /// The join as it runs here, over its sides.
+    pub local: LogicalPlan,
+    /// The operators absorbed since, from below, each with the ordinal of its input that is the one before.
+    pub above: Vec<(LogicalPlan, usize)>,
 }
 
 impl RemoteQuery {
@@ -54,13 +73,16 @@ impl RemoteQuery {
             dialect,
             types: rel.types(),
             rel,
-            origins: columns.iter().map(|c| Some(*c)).collect(),
+            columns: columns.iter().map(|c| ColumnEstimate::of(&table, *c)).collect(),
+            keys: table.keys.iter().filter_map(|k| moved(&k.columns, columns)).collect(),
             rows: table.rows,
             rows_max: None,
+            one_row: false,
             report: Report::default(),
             pushdown: true,
             order: vec![],
-            table,
+            tentative: None,
+            tables: vec![table],
         }
     }
 
@@ -76,13 +98,14 @@ impl RemoteQuery {
             return;
         }
         self.order = self.moved_order(&keep);
+        self.keys = self.keys.iter().filter_map(|k| moved(k, &keep)).collect();
         match &mut self.rel {
             Rel::Scan { columns, .. } => *columns = keep.iter().filter_map(|i| columns.get(*i).cloned()).collect(),
             Rel::Project { exprs, .. } => *exprs = keep.iter().filter_map(|i| exprs.get(*i).cloned()).collect(),
             _ => self.wrap(|input| Rel::Project { input, exprs: keep.iter().map(|i| Scalar::Column(*i)).collect() }),
         }
         self.types = keep.iter().filter_map(|i| self.types.get(*i).cloned()).collect();
-        self.origins = keep.iter().map(|i| self.origins.get(*i).copied().flatten()).collect();
+        self.columns = keep.iter().filter_map(|i| self.columns.get(*i).copied()).collect();
     }
 
     /// The declared order after columns moved: a prefix of it is an order too, the rest after a lost column is not.
@@ -125,6 +148,7 @@ impl RemoteQuery {
             }
         }
         if !sent.is_empty() {
+            self.one_row = false;
             self.add_condition(sent);
         }
         residual
@@ -146,6 +170,9 @@ impl RemoteQuery {
                 s => vec![s],
             })
             .collect();
+        for s in &flat {
+            self.rule_out_nulls(s);
+        }
         let predicate = match <[Scalar; 1]>::try_from(flat) {
             Ok([one]) => one,
             Err(many) => Scalar::call(Op::And, many, RemoteType::boolean(true)),
@@ -153,62 +180,23 @@ impl RemoteQuery {
         self.wrap(|input| Rel::Filter { input, predicate });
     }
 
-    /// Rows left by a condition: from distinct counts and NULL fractions where the source has them, else the usual guesses.
-    fn estimate(&self, rows: u64, condition: &Scalar) -> u64 {
-        let selectivity = self.selectivity(condition).clamp(0.0, 1.0);
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let left = (rows as f64 * selectivity).ceil() as u64;
-        left.max(1)
-    }
-
-    #[allow(clippy::cast_precision_loss)]
-    fn selectivity(&self, s: &Scalar) -> f64 {
-        let Scalar::Call { op, args, .. } = s else { return 0.5 };
-        let column = args.first().and_then(|a| self.origin_of(a));
-        let equal = || match column.and_then(|c| self.distinct(c)) {
-            Some(d) => 1.0 / (d.max(1) as f64),
-            None => 0.1,
+    /// A column that a condition holds to be not NULL is not NULL above it.
+    fn rule_out_nulls(&mut self, condition: &Scalar) {
+        let Scalar::Call { op: Op::IsNotNull | Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq, args, .. } = condition else {
+            return;
         };
-        let nulls = || column.and_then(|c| self.table.columns.get(c)?.stats).map_or(0.1, |s| s.null_fraction);
-        match op {
-            Op::And => args.iter().map(|a| self.selectivity(a)).product(),
-            Op::Or => args.iter().map(|a| self.selectivity(a)).sum::<f64>().min(1.0),
-            Op::Not => 1.0 - args.first().map_or(0.5, |a| self.selectivity(a)),
-            Op::Eq | Op::IsNotDistinctFrom => equal(),
-            Op::In => equal() * (args.len().saturating_sub(1) as f64),
-            Op::NotEq | Op::NotIn => 0.9,
-            Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => 0.33,
-            Op::IsNull => nulls(),
-            Op::IsNotNull => 1.0 - nulls(),
-            Op::Like | Op::ILike => 0.1,
-            _ => 0.5,
+        for a in args {
+            if let Scalar::Column(i) = a
+                && let (Some(t), Some(c)) = (self.types.get_mut(*i), self.columns.get_mut(*i))
+            {
+                t.nullable = false;
+                c.null_fraction = 0.0;
+            }
         }
     }
+}
 
-    fn origin_of(&self, s: &Scalar) -> Option<usize> {
-        match s {
-            Scalar::Column(i) => self.origins.get(*i).copied().flatten(),
-            Scalar::Call { op: Op::Source(_) | Op::Cast, args, .. } => args.first().and_then(|a| self.origin_of(a)),
-            _ => None,
-        }
-    }
-
-    /// Distinct values of a table column: from statistics, or all of them where it is a key by itself.
-    fn distinct(&self, column: usize) -> Option<u64> {
-        let unique = self.table.keys.iter().any(|k| k.columns == [column]);
-        if unique { self.table.rows } else { self.table.columns.get(column)?.stats?.distinct }
-    }
-
-    /// Distinct values of an output column, for join planning.
-    pub fn distinct_of(&self, output: usize) -> Option<u64> {
-        self.origins.get(output).copied().flatten().and_then(|c| self.distinct(c))
-    }
-
-    /// Rows to plan with.
-    pub fn estimated_rows(&self) -> Option<u64> {
-        match (self.rows, self.rows_max) {
-            (Some(r), Some(m)) => Some(r.min(m)),
-            (r, m) => r.or(m),
-        }
-    }
+/// A key of columns after these were kept, if all of it was.
+fn moved(key: &[usize], keep: &[usize]) -> Option<Vec<usize>> {
+    key.iter().map(|c| keep.iter().position(|k| k == c)).collect()
 }

@@ -16,6 +16,10 @@ pub enum Part {
     Projection,
     /// Grouping and aggregates, DISTINCT.
     Aggregate,
+    /// A join, EXISTS, IN (subquery).
+    Join,
+    /// UNION.
+    Union,
     /// ORDER BY.
     Sort,
     /// LIMIT and OFFSET.
@@ -31,6 +35,8 @@ impl Part {
             Part::Filter => "filter",
             Part::Projection => "projection",
             Part::Aggregate => "aggregate",
+            Part::Join => "join",
+            Part::Union => "union",
             Part::Sort => "sort",
             Part::Limit => "limit",
             Part::DynamicFilter => "dynamic_filter",

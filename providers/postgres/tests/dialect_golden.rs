@@ -10,8 +10,8 @@ use std::path::Path;
 use arrow::datatypes::{DataType, TimeUnit};
 use fjord_engine::pushdown::ir::Aggregate;
 use fjord_engine::pushdown::{
-    AggregateCall, AggregateFunction, Class, Dialect, Equality, Family, Judgement, Op, Order, Rel, RemoteType, Scalar, ScanColumn, SortKey,
-    SortSpec, TextFacts, Typed, Value,
+    AggregateCall, AggregateFunction, Class, Dialect, Equality, Family, JoinKind, Judgement, Op, Order, Rel, RemoteType, Scalar,
+    ScanColumn, SortKey, SortSpec, TextFacts, Typed, Value,
 };
 use fjord_harness::Postgres;
 use fjord_postgres::dialect::{PostgresDialect, PostgresFacts};
@@ -376,7 +376,7 @@ fn queries() -> Vec<(&'static str, Rel)> {
             Rel::Join {
                 left: Box::new(project(scan(), &["id", "t"])),
                 right: Box::new(project(filter(eq("t", "abc")), &["id"])),
-                kind: fjord_engine::pushdown::JoinKind::Left,
+                kind: JoinKind::Left,
                 on: Some(Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(2)], RemoteType::boolean(true))),
             },
         ),
@@ -385,10 +385,46 @@ fn queries() -> Vec<(&'static str, Rel)> {
             Rel::Join {
                 left: Box::new(project(scan(), &["id", "t"])),
                 right: Box::new(project(scan(), &["id"])),
-                kind: fjord_engine::pushdown::JoinKind::Semi,
+                kind: JoinKind::Semi,
                 on: Some(Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(2)], RemoteType::boolean(true))),
             },
         ),
+        ("join of joins, a filter on the padded side", {
+            let side = |rel: Rel| Box::new(project(rel, &["id", "i4"]));
+            let on = |a: usize, b: usize| Some(Scalar::call(Op::Eq, vec![Scalar::Column(a), Scalar::Column(b)], RemoteType::boolean(true)));
+            let inner = Rel::Join { left: side(scan()), right: side(filter(eq("vc", "x"))), kind: JoinKind::Inner, on: on(1, 2) };
+            Rel::Join { left: side(filter(eq("t", "abc"))), right: Box::new(inner), kind: JoinKind::Left, on: on(1, 2) }
+        }),
+        ("computed column on the padded side", {
+            let constant = Rel::Project { input: Box::new(scan()), exprs: vec![Scalar::Column(0), i4(1).scalar] };
+            let on = Some(Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(1)], RemoteType::boolean(true)));
+            Rel::Join { left: Box::new(project(scan(), &["id"])), right: Box::new(constant), kind: JoinKind::Left, on }
+        }),
+        ("full join of filtered sides, grouped", {
+            let on = Some(Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(1)], RemoteType::boolean(true)));
+            let left = Box::new(project(filter(eq("t", "abc")), &["id"]));
+            let join = Rel::Join { left, right: Box::new(project(scan(), &["id"])), kind: JoinKind::Full, on };
+            grouped(join, vec![Scalar::Column(1)], vec![count()])
+        }),
+        ("not in, with nulls on both sides", {
+            let keys = |of: Rel| Box::new(project(of, &["i4"]));
+            let null = Scalar::call(Op::IsNull, vec![Scalar::Column(0)], RemoteType::boolean(false));
+            let nulls = Rel::Filter { input: keys(scan()), predicate: null };
+            let none = Rel::Join { left: keys(scan()), right: Box::new(nulls), kind: JoinKind::Anti, on: None };
+            let marked = Rel::Join { left: Box::new(none), right: keys(scan()), kind: JoinKind::Mark, on: None };
+            let present = Scalar::call(Op::IsNotNull, vec![Scalar::Column(0)], RemoteType::boolean(false));
+            let empty = Scalar::call(Op::Not, vec![Scalar::Column(1)], RemoteType::boolean(false));
+            let predicate = Scalar::call(Op::Or, vec![present, empty], RemoteType::boolean(false));
+            let kept = Rel::Project { input: Box::new(Rel::Filter { input: Box::new(marked), predicate }), exprs: vec![Scalar::Column(0)] };
+            let on = Some(Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(1)], RemoteType::boolean(true)));
+            Rel::Join { left: Box::new(kept), right: keys(scan()), kind: JoinKind::Anti, on }
+        }),
+        ("top n over a join with a group", {
+            let on = Some(Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(2)], RemoteType::boolean(true)));
+            let groups = grouped(project(scan(), &["i4"]), vec![Scalar::Column(0)], vec![count()]);
+            let join = Rel::Join { left: Box::new(project(scan(), &["id", "t"])), right: Box::new(groups), kind: JoinKind::Left, on };
+            limit(sorted(join, vec![SortKey { expr: Scalar::Column(0), descending: true, nulls_first: true }]), 0, Some(3))
+        }),
         ("union", Rel::Union { inputs: vec![project(scan(), &["id"]), project(filter(eq("t", "abc")), &["i4"])] }),
     ]
 }

@@ -317,3 +317,94 @@ async fn a_source_that_is_down_fails_its_queries_only() {
     s.pg.start_again().unwrap();
     assert_eq!(s.rows("SELECT count(*) FROM shop.users").await.unwrap(), ["1000"]);
 }
+
+#[tokio::test]
+async fn joins_of_one_source_are_one_remote_query() {
+    let s = shop().await;
+    for (sql, sent) in [
+        ("SELECT u.id, o.id FROM shop.users u JOIN shop.orders o ON u.id = o.user_id WHERE o.note = 'note 3'", " JOIN "),
+        ("SELECT u.id, o.id FROM shop.users u LEFT JOIN shop.orders o ON u.id = o.user_id AND o.id < 10", "LEFT JOIN"),
+        ("SELECT u.id, o.id FROM shop.users u RIGHT JOIN shop.orders o ON u.id = o.user_id", "JOIN"),
+        ("SELECT u.id, o.id FROM shop.users u FULL JOIN shop.orders o ON u.id = o.user_id", "FULL JOIN"),
+        ("SELECT u.id FROM shop.users u WHERE EXISTS (SELECT 1 FROM shop.orders o WHERE o.user_id = u.id AND o.amount > 4990)", "EXISTS"),
+        (
+            "SELECT u.id FROM shop.users u WHERE NOT EXISTS (SELECT 1 FROM shop.orders o WHERE o.user_id = u.id AND o.id < 900)",
+            "NOT EXISTS",
+        ),
+        ("SELECT u.id FROM shop.users u WHERE u.id NOT IN (SELECT user_id FROM shop.orders WHERE id > 100)", "NOT EXISTS"),
+        ("SELECT u.id FROM shop.users u WHERE u.active OR u.id IN (SELECT user_id FROM shop.orders WHERE id < 9)", "EXISTS"),
+        ("SELECT u.name, i.total FROM shop.users u JOIN shop.billing.\"Invoices\" i ON i.\"Id\" = u.id", "\"billing\".\"Invoices\""),
+        ("SELECT u.name, count(*), sum(o.amount) FROM shop.users u JOIN shop.orders o ON o.user_id = u.id GROUP BY u.name", "GROUP BY"),
+        ("SELECT u.id, o.id FROM shop.users u LEFT JOIN shop.orders o ON o.user_id = u.id ORDER BY u.id DESC, o.id LIMIT 5", "LIMIT 5"),
+        ("SELECT count(*) FROM shop.orders a JOIN shop.orders b ON a.note = b.note", "count(*)"),
+        ("SELECT id, note FROM shop.orders WHERE id < 4 UNION ALL SELECT id, name FROM shop.users", "UNION ALL"),
+        ("SELECT note FROM shop.orders UNION SELECT name FROM shop.users", "GROUP BY"),
+        ("SELECT id FROM shop.orders WHERE amount = (SELECT max(amount) FROM shop.orders)", "max("),
+        ("SELECT u.id, (SELECT count(*) FROM shop.orders o WHERE o.user_id = u.id) FROM shop.users u", "LEFT JOIN"),
+        ("SELECT u.id FROM shop.users u JOIN shop.orders o ON o.user_id = u.id AND md5(o.note) > u.name WHERE o.id < 50", " JOIN "),
+        ("SELECT u.id, o.id FROM shop.users u JOIN shop.orders o ON u.id = o.user_id WHERE md5(u.name) < '1'", " JOIN "),
+        ("SELECT u.id, o.id FROM shop.users u LEFT JOIN shop.orders o ON u.id = o.user_id WHERE u.name ILIKE 'USER 7%'", "LEFT JOIN"),
+        ("SELECT a.id, b.id, c.id FROM shop.orders a JOIN shop.users b ON a.user_id = b.id JOIN shop.users c ON c.id = a.id", " JOIN "),
+    ] {
+        let rows = s.both(sql).await;
+        assert!(!rows.is_empty(), "{sql}");
+        let plan = s.explain(sql).await;
+        assert_eq!(plan.matches("RemoteScanExec").count(), 1, "{sql}:\n{plan}");
+        assert!(plan.contains(sent) && !plan.contains("JoinExec"), "{sql} does not send {sent}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn joins_that_stay_say_why() {
+    let s = shop().await;
+    for (sql, reason) in [
+        (
+            "SELECT a.id, b.id FROM shop.orders a JOIN shop.orders b ON a.note = b.note WHERE a.id < 40 AND b.id < 60",
+            "the join would send about",
+        ),
+        (
+            "SELECT u.id, o.id FROM shop.users u LEFT JOIN shop.orders o ON u.id = o.user_id AND md5(o.note) > u.name",
+            "is not exact at the source",
+        ),
+        ("SELECT a.id FROM shop.edge a CROSS JOIN shop.edge b", "the join would send about"),
+        (
+            "SELECT u.id, o.id FROM (SELECT * FROM shop.users WHERE md5(name) < '1') u RIGHT JOIN shop.orders o ON u.id = o.user_id",
+            "filter that is finished locally",
+        ),
+        ("SELECT u.id FROM shop.users u JOIN (VALUES (1), (2)) v(i) ON v.i = u.id", "not one remote query"),
+        (
+            "SELECT id, md5(note) FROM shop.orders WHERE id < 4 UNION ALL SELECT id, name FROM shop.users",
+            "not every input is one remote query",
+        ),
+    ] {
+        s.both(sql).await;
+        let plan = s.explain(sql).await;
+        assert!(plan.contains(reason), "{sql} does not say {reason}:\n{plan}");
+    }
+    // The rows of EXPLAIN (PUSHDOWN) and of the summary, pushed and not.
+    let rows = s.rows("EXPLAIN (PUSHDOWN) SELECT u.id, o.id FROM shop.users u JOIN shop.orders o ON u.id = o.user_id").await.unwrap();
+    assert!(rows.iter().any(|r| r.contains("|join|JOIN ON u.id = o.user_id|exact|")), "{rows:?}");
+    s.rows("SELECT a.id, b.id FROM shop.orders a JOIN shop.orders b ON a.note = b.note WHERE a.id < 40 AND b.id < 60").await.unwrap();
+    let summary = s.rows("SELECT joins FROM sys.pushdown_summary ORDER BY query_id DESC LIMIT 1").await.unwrap();
+    assert!(summary[0].starts_with("JOIN ON a.note = b.note: local (the join would send"), "{summary:?}");
+    // Two limits, two notes.
+    let rows = s
+        .rows("EXPLAIN (PUSHDOWN) SELECT count(*) FROM (SELECT id FROM (SELECT id FROM shop.orders ORDER BY id LIMIT 90) x ORDER BY id DESC LIMIT 20) y")
+        .await
+        .unwrap();
+    assert_eq!(rows.iter().filter(|r| r.contains("|limit|")).count(), 2, "{rows:?}");
+}
+
+#[tokio::test]
+async fn the_first_rows_of_an_outer_join_are_the_first_of_its_kept_side() {
+    let s = shop().await;
+    for sql in [
+        "SELECT o.id, v.x FROM shop.orders o LEFT JOIN (VALUES (3, 'a'), (17, 'b'), (19999, 'c'), (19999, 'd')) v(i, x) ON v.i = o.id ORDER BY o.id DESC, v.x LIMIT 4",
+        "SELECT o.id, v.x FROM (VALUES (3, 'a'), (17, 'b'), (19999, 'c'), (19999, 'd')) v(i, x) RIGHT JOIN shop.orders o ON v.i = o.id ORDER BY o.id DESC LIMIT 4 OFFSET 3",
+    ] {
+        assert_eq!(s.both(sql).await.len(), 4, "{sql}");
+        let plan = s.explain(sql).await;
+        // Only a sort by the kept side's columns goes below.
+        assert_eq!(plan.contains(" LIMIT "), !sql.contains("v.x LIMIT"), "{sql}:\n{plan}");
+    }
+}

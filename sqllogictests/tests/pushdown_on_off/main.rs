@@ -9,6 +9,7 @@
 mod aggregates;
 mod capabilities;
 mod filters;
+mod joins;
 mod scalars;
 mod shapes;
 mod truthful;
@@ -202,4 +203,14 @@ async fn sorts_on_equals_off() {
 #[tokio::test]
 async fn shapes_on_equals_off() {
     check(shapes::all()).await;
+}
+
+#[tokio::test]
+async fn join_keys_on_equals_off() {
+    check(joins::keys()).await;
+}
+
+#[tokio::test]
+async fn joins_unions_and_subqueries_on_equals_off() {
+    check(joins::all()).await;
 }

@@ -34,6 +34,24 @@ const PUSHED: &[(&str, &[&str])] = &[
     ("SELECT DISTINCT i2, b FROM {t}", &["\"i2\", \"b\""]),
     ("SELECT count(DISTINCT t) FROM {t}", &["GROUP BY \"t\""]),
     ("SELECT count(*) FILTER (WHERE b) FROM {t}", &["FILTER (WHERE \"b\")"]),
+    ("SELECT a.id FROM {t} a JOIN {t} x ON a.i4 = x.id", &[" AS q1 JOIN ", "q1.\"i4\" = q2.\"id\""]),
+    ("SELECT a.id FROM {t} a JOIN {t} x ON a.i8 = x.id", &["q1.\"i8\" = q2.\"id\""]),
+    ("SELECT a.id FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id AND x.t = 'abc'", &["LEFT JOIN", "q2.\"t\" = 'abc'"]),
+    (
+        "SELECT count(*) FROM {t} a JOIN {t} x ON a.ci = x.ten",
+        &["SELECT count(*)", "(q1.\"ci\"::text COLLATE \"C\") = (q2.\"ten\" COLLATE \"C\")"],
+    ),
+    ("SELECT id FROM {t} a WHERE NOT EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id)", &["NOT EXISTS (SELECT FROM"]),
+    ("SELECT id FROM {t} WHERE id NOT IN (SELECT i4 FROM {t})", &["q2.\"i4\" IS NULL", "NOT EXISTS"]),
+    ("SELECT id FROM {t} WHERE b OR id IN (SELECT i4 FROM {t})", &["OR EXISTS"]),
+    ("SELECT id FROM {t} UNION ALL SELECT i4 FROM {t}", &["UNION ALL"]),
+    ("SELECT t FROM {t} UNION SELECT tc FROM {t}", &["UNION ALL", "GROUP BY"]),
+    ("SELECT id FROM {t} WHERE i4 = (SELECT max(i4) FROM {t})", &["max(q2.\"i4\")", "q1.\"i4\" = q3.c0"]),
+    (
+        "SELECT x.t, count(*) FROM {t} a JOIN {t} x ON a.i4 = x.id GROUP BY x.t ORDER BY 2 DESC LIMIT 3",
+        &["JOIN", "GROUP BY q2.\"t\"", "LIMIT 3"],
+    ),
+    ("SELECT 'x', count(*) FROM {t} GROUP BY 1", &["GROUP BY ()"]),
     ("SELECT \"Odd \"\"Name\" FROM {t} WHERE \"Odd \"\"Name\" = 3", &["\"Odd \"\"Name\" = 3"]),
 ];
 
@@ -55,6 +73,11 @@ const KEPT: &[(&str, &[&str])] = &[
     ("SELECT min(f8) FROM {t}", &["min("]),
     ("SELECT iv, count(*) FROM {t} GROUP BY iv", &["GROUP BY"]),
     ("SELECT id FROM {t} WHERE t ~ 'a.c'", &["~"]),
+    ("SELECT a.id, x.id FROM {t} a JOIN {t} x ON a.b = x.b", &["JOIN"]),
+    ("SELECT a.id, x.id FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id AND upper(x.t) = 'A'", &["JOIN"]),
+    ("SELECT a.id, x.id FROM {t} a JOIN {t} x ON a.id = x.id AND a.iv = x.iv", &["JOIN"]),
+    ("SELECT a.id, x.id FROM {t} a CROSS JOIN {t} x", &["JOIN"]),
+    ("SELECT b, i2, count(*) FROM {t} GROUP BY ROLLUP (b, i2)", &["GROUP BY"]),
 ];
 
 /// The text of a line `... remote=SELECT ..., pushed_filters=[...], local_limit=[...]`: what follows it tells of classes and reasons.

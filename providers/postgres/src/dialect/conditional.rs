@@ -7,6 +7,9 @@ use super::PostgresDialect;
 use super::compare::plain_comparable;
 use super::types::{call, collate_c, describe, sound, texty, wider_there};
 
+/// Why texts of CASE, COALESCE, `||` and UNION were rewritten.
+pub(super) const MEET_AS_C: &str = "texts of several types or collations meet as text COLLATE \"C\"";
+
 impl PostgresDialect {
     /// CASE WHEN a THEN b ... [ELSE z].
     pub(super) fn case(&self, args: &[Typed], result: &DataType) -> Judgement {
@@ -152,9 +155,5 @@ fn null_of(ty: &RemoteType) -> Typed {
 
 fn finish(op: Op, args: Vec<Scalar>, ty: RemoteType, rewritten: bool) -> Judgement {
     let made = Judgement::exact(Scalar::call(op, args, ty.clone()), ty);
-    if rewritten {
-        Judgement { class: Class::Rewritten, reason: "texts of several types or collations meet as text COLLATE \"C\"".into(), ..made }
-    } else {
-        made
-    }
+    if rewritten { Judgement { class: Class::Rewritten, reason: MEET_AS_C.into(), ..made } } else { made }
 }

@@ -135,6 +135,12 @@ impl Dialect for PostgresDialect {
         self.aggregate_call(call)
     }
 
+    fn union_column(&self, columns: &[Typed], result: &DataType) -> Result<(Vec<Typed>, RemoteType, String), String> {
+        let (columns, mut ty, rewritten) = self.unify(&columns.iter().collect::<Vec<_>>(), result)?;
+        ty.nullable = columns.iter().any(|c| c.ty.nullable);
+        Ok((columns, ty, if rewritten { conditional::MEET_AS_C.into() } else { String::new() }))
+    }
+
     fn render(&self, rel: &Rel) -> fjord_engine::Result<RemoteText> {
         crate::render::render(rel)
     }

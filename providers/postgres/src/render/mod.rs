@@ -6,10 +6,11 @@
 
 mod aggregate;
 mod bound;
+mod join;
 mod literal;
 mod scalar;
 
-use fjord_engine::pushdown::{JoinKind, Op, Rel, RemoteText, RemoteType, Scalar, SortKey, Value};
+use fjord_engine::pushdown::{Op, Rel, RemoteText, RemoteType, Scalar, ScanColumn, SortKey, Value};
 use fjord_engine::{Result, SqlError};
 
 pub(crate) use bound::{Bound, render_bound};
@@ -20,7 +21,7 @@ use crate::types::wire_cast;
 
 /// Writes a whole query. Its columns come in order; nothing is left to bind.
 pub(crate) fn render(rel: &Rel) -> Result<RemoteText> {
-    let mut names = Names::default();
+    let mut names = Names { next: 0, aliased: join::has_join(rel) };
     let block = Block::of(rel, &mut names)?;
     let types = rel.types();
     if types.len() != block.columns.len() {
@@ -39,9 +40,10 @@ fn arriving(text: &Text, ty: &RemoteType) -> String {
 }
 
 /// Numbers for table aliases.
-#[derive(Default)]
 struct Names {
     next: u32,
+    /// Tables have aliases too: there is a join, and columns of one name meet.
+    aliased: bool,
 }
 
 impl Names {
@@ -55,6 +57,8 @@ impl Names {
 struct Block {
     /// After FROM.
     from: String,
+    /// It is a join, which needs parentheses as the right side of another.
+    is_join: bool,
     /// The output columns so far.
     columns: Vec<Text>,
     /// WHERE, joined by AND.
@@ -75,14 +79,32 @@ struct Block {
 
 impl Block {
     fn over(from: String, columns: Vec<Text>) -> Block {
-        Block { from, columns, filters: vec![], group: None, having: vec![], distinct: false, order: vec![], skip: 0, fetch: None }
+        Block {
+            from,
+            is_join: false,
+            columns,
+            filters: vec![],
+            group: None,
+            having: vec![],
+            distinct: false,
+            order: vec![],
+            skip: 0,
+            fetch: None,
+        }
     }
 
     fn of(rel: &Rel, names: &mut Names) -> Result<Block> {
         match rel {
             Rel::Scan { schema, table, columns } => {
+                let from = format!("{}.{}", identifier(schema)?, identifier(table)?);
+                if names.aliased {
+                    let alias = names.alias();
+                    let one = |c: &ScanColumn| Ok(Text::column(format!("{alias}.{}", identifier(&c.name)?)));
+                    let columns = columns.iter().map(one).collect::<Result<Vec<_>>>()?;
+                    return Ok(Block::over(format!("{from} AS {alias}"), columns));
+                }
                 let columns = columns.iter().map(|c| column(&identifier(table)?, &identifier(&c.name)?)).collect::<Result<Vec<_>>>()?;
-                Ok(Block::over(format!("{}.{}", identifier(schema)?, identifier(table)?), columns))
+                Ok(Block::over(from, columns))
             }
             Rel::Filter { input, predicate } => Block::of(input, names)?.filter(predicate, names),
             Rel::Project { input, exprs } => Block::of(input, names)?.project(exprs, names),
@@ -173,33 +195,8 @@ impl Block {
     fn nest(self, names: &mut Names) -> Block {
         let alias = names.alias();
         let list: Vec<String> = self.columns.iter().enumerate().map(|(i, t)| format!("{} AS c{i}", t.sql)).collect();
-        let columns = (0..self.columns.len())
-            .map(|i| Text { sql: format!("{alias}.c{i}"), atom: true, qualified: Some(format!("{alias}.c{i}")) })
-            .collect();
+        let columns = (0..self.columns.len()).map(|i| Text::column(format!("{alias}.c{i}"))).collect();
         Block::over(format!("({}) AS {alias}", self.select(&list)), columns)
-    }
-
-    fn join(left: &Rel, right: &Rel, kind: JoinKind, on: Option<&Scalar>, names: &mut Names) -> Result<Block> {
-        let left = Block::of(left, names)?.nest(names);
-        let right = Block::of(right, names)?.nest(names);
-        let both: Vec<Text> = left.columns.iter().chain(&right.columns).cloned().collect();
-        let condition = match on {
-            Some(on) => scalar(on, &both, Place::Alone)?.sql,
-            None => "true".into(),
-        };
-        let word = match kind {
-            JoinKind::Inner => "JOIN",
-            JoinKind::Left => "LEFT JOIN",
-            JoinKind::Right => "RIGHT JOIN",
-            JoinKind::Full => "FULL JOIN",
-            JoinKind::Semi | JoinKind::Anti => {
-                let word = if kind == JoinKind::Semi { "EXISTS" } else { "NOT EXISTS" };
-                let mut block = left;
-                block.filters.push(format!("{word} (SELECT FROM {} WHERE {condition})", right.from));
-                return Ok(block);
-            }
-        };
-        Ok(Block::over(format!("{} {word} {} ON {condition}", left.from, right.from), both))
     }
 
     fn union(inputs: &[Rel], names: &mut Names) -> Result<Block> {
@@ -215,8 +212,7 @@ impl Block {
         if parts.is_empty() {
             return Err(SqlError::internal("a union of nothing"));
         }
-        let columns =
-            (0..width).map(|i| Text { sql: format!("{alias}.c{i}"), atom: true, qualified: Some(format!("{alias}.c{i}")) }).collect();
+        let columns = (0..width).map(|i| Text::column(format!("{alias}.c{i}"))).collect();
         Ok(Block::over(format!("({}) AS {alias}", parts.join(" UNION ALL ")), columns))
     }
 

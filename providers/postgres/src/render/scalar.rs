@@ -18,6 +18,10 @@ pub(super) struct Text {
 }
 
 impl Text {
+    /// A column with the alias of its relation.
+    pub(super) fn column(sql: String) -> Text {
+        Text { qualified: Some(sql.clone()), sql, atom: true }
+    }
     fn atom(sql: String) -> Text {
         Text { sql, atom: true, qualified: None }
     }

@@ -44,10 +44,25 @@ SELECT 1::bigint, count(*) FROM "public"."nasty" GROUP BY () HAVING count(*) > 0
 SELECT 1::integer, 'x'::text, '1.5'::double precision, NULL::text FROM "public"."nasty"
 
 -- join
-SELECT q1.c0, q1.c1, q2.c0 FROM (SELECT "id" AS c0, "t" AS c1 FROM "public"."nasty") AS q1 LEFT JOIN (SELECT "id" AS c0 FROM "public"."nasty" WHERE "t" = 'abc') AS q2 ON q1.c0 = q2.c0
+SELECT q1."id", q1."t", q2."id" FROM "public"."nasty" AS q1 LEFT JOIN "public"."nasty" AS q2 ON q1."id" = q2."id" AND q2."t" = 'abc'
 
 -- semi join
-SELECT q1.c0, q1.c1 FROM (SELECT "id" AS c0, "t" AS c1 FROM "public"."nasty") AS q1 WHERE EXISTS (SELECT FROM (SELECT "id" AS c0 FROM "public"."nasty") AS q2 WHERE q1.c0 = q2.c0)
+SELECT q1."id", q1."t" FROM "public"."nasty" AS q1 WHERE EXISTS (SELECT FROM "public"."nasty" AS q2 WHERE q1."id" = q2."id")
+
+-- join of joins, a filter on the padded side
+SELECT q1."id", q1."i4", q2."id", q2."i4", q3."id", q3."i4" FROM "public"."nasty" AS q1 LEFT JOIN ("public"."nasty" AS q2 JOIN "public"."nasty" AS q3 ON q2."i4" = q3."id") ON q1."i4" = q2."id" AND q3."vc" = 'x' WHERE q1."t" = 'abc'
+
+-- computed column on the padded side
+SELECT q1."id", q3.c0, q3.c1 FROM "public"."nasty" AS q1 LEFT JOIN (SELECT q2."id" AS c0, 1::integer AS c1 FROM "public"."nasty" AS q2) AS q3 ON q1."id" = q3.c0
+
+-- full join of filtered sides, grouped
+SELECT q3."id", count(*) FROM (SELECT q1."id" AS c0 FROM "public"."nasty" AS q1 WHERE q1."t" = 'abc') AS q2 FULL JOIN "public"."nasty" AS q3 ON q2.c0 = q3."id" GROUP BY q3."id"
+
+-- not in, with nulls on both sides
+SELECT q1."i4" FROM "public"."nasty" AS q1 WHERE NOT EXISTS (SELECT FROM "public"."nasty" AS q2 WHERE q2."i4" IS NULL) AND ((q1."i4" IS NOT NULL) OR (NOT EXISTS (SELECT FROM "public"."nasty" AS q3))) AND NOT EXISTS (SELECT FROM "public"."nasty" AS q4 WHERE q1."i4" = q4."i4")
+
+-- top n over a join with a group
+SELECT q1."id", q1."t", q3.c0, q3.c1 FROM "public"."nasty" AS q1 LEFT JOIN (SELECT q2."i4" AS c0, count(*) AS c1 FROM "public"."nasty" AS q2 GROUP BY q2."i4") AS q3 ON q1."id" = q3.c0 ORDER BY q1."id" DESC NULLS FIRST LIMIT 3
 
 -- union
 SELECT q1.c0 FROM ((SELECT "id" AS c0 FROM "public"."nasty") UNION ALL (SELECT "i4" AS c0 FROM "public"."nasty" WHERE "t" = 'abc')) AS q1
