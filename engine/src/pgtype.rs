@@ -45,10 +45,12 @@ types! {
     NAME = 19 "name" 64 1003 "_name" "name";
     INT8 = 20 "int8" 8 1016 "_int8" "bigint";
     INT2 = 21 "int2" 2 1005 "_int2" "smallint";
+    INT2VECTOR = 22 "int2vector" -1 1006 "_int2vector" "int2vector";
     INT4 = 23 "int4" 4 1007 "_int4" "integer";
     REGPROC = 24 "regproc" 4 1008 "_regproc" "regproc";
     TEXT = 25 "text" -1 1009 "_text" "text";
     OID = 26 "oid" 4 1028 "_oid" "oid";
+    OIDVECTOR = 30 "oidvector" -1 1013 "_oidvector" "oidvector";
     JSON = 114 "json" -1 199 "_json" "json";
     XML = 142 "xml" -1 143 "_xml" "xml";
     CIDR = 650 "cidr" -1 651 "_cidr" "cidr";
@@ -71,6 +73,8 @@ types! {
     NUMERIC = 1700 "numeric" -1 1231 "_numeric" "numeric";
     REGCLASS = 2205 "regclass" 4 2210 "_regclass" "regclass";
     REGTYPE = 2206 "regtype" 4 2211 "_regtype" "regtype";
+    REGNAMESPACE = 4089 "regnamespace" 4 4090 "_regnamespace" "regnamespace";
+    REGROLE = 4096 "regrole" 4 4097 "_regrole" "regrole";
     UUID = 2950 "uuid" 16 2951 "_uuid" "uuid";
     JSONB = 3802 "jsonb" -1 3807 "_jsonb" "jsonb";
     INT4RANGE = 3904 "int4range" -1 3905 "_int4range" "int4range";
@@ -149,7 +153,7 @@ impl PgType {
             INT8 => DataType::Int64,
             INT2 => DataType::Int16,
             INT4 => DataType::Int32,
-            OID | REGCLASS | REGTYPE | REGPROC => DataType::UInt32,
+            OID | REGCLASS | REGTYPE | REGPROC | REGNAMESPACE | REGROLE => DataType::UInt32,
             FLOAT4 => DataType::Float32,
             FLOAT8 => DataType::Float64,
             DATE => DataType::Date32,
@@ -158,8 +162,20 @@ impl PgType {
             TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
             NUMERIC => DataType::Decimal256(76, 38),
+            // Lists that count from 0; pg_catalog alone has them.
+            INT2VECTOR => DataType::new_list(DataType::Int16, true),
+            OIDVECTOR => DataType::new_list(DataType::UInt32, true),
             _ => DataType::Utf8,
         }
+    }
+}
+
+/// The element type of the vectors of pg_catalog: lists that count from 0, written `1 2 3`. `None` for any other type.
+pub fn vector_element(pg: PgType) -> Option<PgType> {
+    match pg {
+        INT2VECTOR => Some(INT2),
+        OIDVECTOR => Some(OID),
+        _ => None,
     }
 }
 

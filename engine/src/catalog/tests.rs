@@ -15,7 +15,9 @@ use object_store::{
 };
 
 use super::*;
-use crate::source::{Check, OptionKind, OptionSpec, OptionValues, PoolStatus, RemoteRequest, SchemaInfo, Secret, TableInfo, TableKind};
+use crate::source::{
+    Check, OptionKind, OptionSpec, OptionValues, Partitioning, PoolStatus, RemoteRequest, SchemaInfo, Secret, TableInfo, TableKind,
+};
 use crate::sql::StatementKind;
 use crate::sql::ddl::{AlterConnector, CreateConnector, Ddl, SecretSource};
 
@@ -85,7 +87,9 @@ impl Source for FileSource {
                 columns: vec![],
                 keys: vec![],
                 foreign_keys: vec![],
+                checks: vec![],
                 indexes: vec![],
+                partitioning: Partitioning::default(),
                 comment: None,
                 rows: None,
                 bytes: None,

@@ -7,7 +7,7 @@ pub mod barrier;
 pub mod catalogs;
 pub mod floats;
 pub mod nanos;
-mod passthrough;
+pub(crate) mod passthrough;
 pub(crate) mod relations;
 pub mod scan;
 pub mod table;

@@ -19,6 +19,7 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::catalog::Connector;
@@ -71,6 +72,7 @@ impl TableProvider for PassthroughTable {
             schema: self.schema.clone(),
             properties: Arc::new(properties),
             batch_rows: session.config().batch_size(),
+            ran: Arc::default(),
         });
         let Some(columns) = projection else { return Ok(scan) };
         let exprs: Vec<ProjectionExpr> = columns
@@ -85,13 +87,30 @@ impl TableProvider for PassthroughTable {
 }
 
 /// Runs the text.
-#[derive(Debug)]
-struct PassthroughExec {
+#[derive(Debug, Clone)]
+pub(crate) struct PassthroughExec {
     connector: Arc<Connector>,
     text: Arc<str>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
     batch_rows: usize,
+    /// Of the last run, for EXPLAIN ANALYZE.
+    ran: Arc<Mutex<Option<Arc<RemoteStats>>>>,
+}
+
+impl PassthroughExec {
+    /// The connector's name.
+    pub(crate) fn connector(&self) -> &str {
+        &self.connector.name
+    }
+    /// The user's text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+    /// What the last run counted; `None` before it.
+    pub(crate) fn stats(&self) -> Option<Arc<RemoteStats>> {
+        self.ran.lock().clone()
+    }
 }
 
 impl DisplayAs for PassthroughExec {
@@ -124,6 +143,7 @@ impl ExecutionPlan for PassthroughExec {
         let scope = config.get_extension::<QueryScope>().unwrap_or_else(|| QueryScope::new(0, CancellationToken::new()));
         let stats = RemoteStats::new(self.connector.name.clone());
         scope.add_remote(stats.clone());
+        *self.ran.lock() = Some(stats.clone());
         if let Some(record) = config.get_extension::<QueryRecord>() {
             record.add_remote(RemoteRecord::passthrough(
                 &self.connector.name,

@@ -13,9 +13,11 @@ use serde_json::json;
 
 use super::Running;
 use crate::error::Result;
+use crate::federation::passthrough::PassthroughExec;
 use crate::federation::scan::RemoteScanExec;
 use crate::pgtype;
 use crate::pushdown::report::Note;
+use crate::source::RemoteStats;
 use crate::sql::{ExplainFormat, ExplainOptions};
 
 /// The columns of an EXPLAIN.
@@ -88,13 +90,64 @@ fn plan_json(plan: &Arc<dyn ExecutionPlan>, options: &ExplainOptions) -> serde_j
     })
 }
 
-/// The remote scans of a plan, in order.
-pub fn remote_scans(plan: &Arc<dyn ExecutionPlan>) -> Vec<RemoteScanExec> {
+/// What a plan asks of sources.
+enum Leaf {
+    Scan(RemoteScanExec),
+    /// `remote_query`.
+    Text(PassthroughExec),
+}
+
+/// Why no decision is listed about a `remote_query`.
+const OWN_TEXT: &str = "remote_query: the text goes as it is; nothing is pushed into it";
+
+impl Leaf {
+    fn connector(&self) -> &str {
+        match self {
+            Leaf::Scan(s) => &s.query().connector.name,
+            Leaf::Text(t) => t.connector(),
+        }
+    }
+    fn text(&self) -> String {
+        match self {
+            Leaf::Scan(s) => s.text(),
+            Leaf::Text(t) => t.text().to_string(),
+        }
+    }
+    fn notes(&self) -> Vec<Note> {
+        match self {
+            Leaf::Scan(s) => s.notes(),
+            Leaf::Text(_) => vec![],
+        }
+    }
+    fn stats(&self) -> Option<Arc<RemoteStats>> {
+        match self {
+            Leaf::Scan(s) => s.stats(),
+            Leaf::Text(t) => t.stats(),
+        }
+    }
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Leaf::Scan(s) => remote_json(s),
+            Leaf::Text(t) => json!({
+                "connector": t.connector(),
+                "remote_text": t.text(),
+                "reason": OWN_TEXT,
+                "rows": t.stats().map(|s| s.rows()),
+                "bytes": t.stats().map(|s| s.bytes()),
+            }),
+        }
+    }
+}
+
+/// The remote queries of a plan, in order.
+fn leaves(plan: &Arc<dyn ExecutionPlan>) -> Vec<Leaf> {
     let mut found = vec![];
     // The closure never fails.
     let _ = plan.apply(|n| {
         if let Some(s) = n.downcast_ref::<RemoteScanExec>() {
-            found.push(s.clone());
+            found.push(Leaf::Scan(s.clone()));
+        } else if let Some(t) = n.downcast_ref::<PassthroughExec>() {
+            found.push(Leaf::Text(t.clone()));
         }
         Ok(TreeNodeRecursion::Continue)
     });
@@ -122,7 +175,7 @@ fn note_json(n: &Note) -> serde_json::Value {
 }
 
 fn pushdown_json(plan: &Arc<dyn ExecutionPlan>) -> serde_json::Value {
-    json!({ "remote_queries": remote_scans(plan).iter().map(remote_json).collect::<Vec<_>>() })
+    json!({ "remote_queries": leaves(plan).iter().map(Leaf::json).collect::<Vec<_>>() })
 }
 
 /// One row per decision, at least one per remote query.
@@ -130,23 +183,27 @@ fn pushdown_rows(plan: &Arc<dyn ExecutionPlan>) -> Vec<ArrayRef> {
     let mut numbers = vec![];
     let mut texts: [Vec<Option<String>>; 6] = Default::default();
     let (mut rows, mut bytes) = (vec![], vec![]);
-    for (i, scan) in remote_scans(plan).iter().enumerate() {
-        let notes = scan.notes();
+    for (i, leaf) in leaves(plan).iter().enumerate() {
+        let notes = leaf.notes();
+        let (part, reason) = match leaf {
+            Leaf::Scan(_) => ("scan", None),
+            Leaf::Text(_) => ("remote_query", Some(OWN_TEXT.to_string())),
+        };
         let shown: Vec<Option<&Note>> = if notes.is_empty() { vec![None] } else { notes.iter().map(Some).collect() };
         for note in shown {
             numbers.push(i64::try_from(i + 1).ok());
             let cells = [
-                Some(scan.query().connector.name.clone()),
-                Some(note.map_or("scan", |n| n.part.as_str()).to_string()),
+                Some(leaf.connector().to_string()),
+                Some(note.map_or(part, |n| n.part.as_str()).to_string()),
                 note.map(|n| n.text.clone()),
                 note.map(|n| n.class.to_string()),
-                note.map(|n| n.reason.clone()).filter(|r| !r.is_empty()),
-                Some(scan.text()),
+                note.map(|n| n.reason.clone()).filter(|r| !r.is_empty()).or_else(|| reason.clone()),
+                Some(leaf.text()),
             ];
             for (column, cell) in texts.iter_mut().zip(cells) {
                 column.push(cell);
             }
-            let stats = scan.stats();
+            let stats = leaf.stats();
             rows.push(stats.as_ref().and_then(|s| i64::try_from(s.rows()).ok()));
             bytes.push(stats.as_ref().and_then(|s| i64::try_from(s.bytes()).ok()));
         }

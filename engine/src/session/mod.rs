@@ -29,6 +29,7 @@ use parking_lot::RwLock;
 use sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
+pub use names::MARK as NAME_MARK;
 pub use settings::{SETTINGS, SettingKind, SettingSpec, Settings};
 
 use crate::catalog::View;
@@ -138,14 +139,6 @@ impl Session {
     /// # Errors
     /// Syntax and names (42xxx), a connector that is paused (55000) or was not reached (08001), types that do not fit, 57014 on timeout.
     pub async fn prepare(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
-        let result = Box::pin(self.prepare_any(statement, params)).await;
-        if let Err(e) = &result {
-            self.engine.unsupported.record(&self.info, &statement.text, e);
-        }
-        result
-    }
-
-    async fn prepare_any(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
         let plain = |schema| Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, plan: None };
         match &statement.kind {
             StatementKind::Query(query) => {
@@ -153,7 +146,7 @@ impl Session {
                 deadline.run(&CancellationToken::new(), self.prepare_query(statement, query, params)).await
             }
             StatementKind::Explain { options, statement: inner } => {
-                let mut prepared = Box::pin(self.prepare_any(inner, params)).await?;
+                let mut prepared = Box::pin(self.prepare(inner, params)).await?;
                 prepared.statement = Arc::new(statement.clone());
                 prepared.schema = Some(explain::schema(options));
                 Ok(prepared)
@@ -203,6 +196,19 @@ impl Session {
             StatementKind::Refused(e) => Err(e.as_ref().clone()),
             StatementKind::Session(_) => Err(SqlError::internal("a session statement reached the engine")),
         }
+    }
+
+    /// The columns of a view, as a query over it would return them. No source is asked for its schema; only a `remote_query` in the view is described
+    /// there.
+    ///
+    /// # Errors
+    /// Why the view cannot be planned now: a table that is gone, a source that was never reached.
+    pub async fn view_columns(&self, view: &View) -> Result<SchemaRef> {
+        let env = self.env();
+        let plan = plan_view(&env, view).await?;
+        let state = env.state();
+        let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}).map_err(|e| env.explain(e))?;
+        Ok(names::shown(plan.schema().as_arrow()))
     }
 
     fn deadline(&self) -> Deadline {

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use sqlparser::ast::{self, Expr, Ident, Query, Select, SelectItem, SetExpr, VisitMut, VisitorMut};
 
-/// Before the number that keeps a repeated name apart: a character no client can send.
-const MARK: char = '\u{1}';
+/// Before what keeps an output name apart from another (a number behind a repeated one): a character no client can send. It and what follows are cut
+/// off when rows go out.
+pub const MARK: char = '\u{1}';
 
 /// Names the output of every SELECT in a statement.
 pub(crate) fn assign(statement: &mut ast::Statement) {
@@ -110,10 +111,13 @@ fn column_name(e: &Expr) -> Option<String> {
         Expr::CompoundIdentifier(parts) => parts.last().map(normalized),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => column_name(inner),
         Expr::Function(f) => f.name.0.last().and_then(|p| p.as_ident()).map(normalized),
-        Expr::Cast { expr, data_type, .. } => column_name(expr).or_else(|| Some(type_name(data_type))),
+        // A name that itself comes from a cast, a typed literal or CASE gives way to the outer cast's.
+        Expr::Cast { expr, data_type, .. } => column_name(expr).filter(|_| !is_weak(expr)).or_else(|| Some(type_name(data_type))),
         Expr::TypedString(t) => Some(type_name(&t.data_type)),
         Expr::Interval(_) => Some("interval".into()),
-        Expr::Case { else_result, .. } => else_result.as_ref().and_then(|e| column_name(e)).or_else(|| Some("case".into())),
+        Expr::Case { else_result, .. } => {
+            else_result.as_ref().filter(|e| !is_weak(e)).and_then(|e| column_name(e)).or_else(|| Some("case".into()))
+        }
         Expr::Exists { .. } => Some("exists".into()),
         Expr::Array(_) => Some("array".into()),
         Expr::Extract { .. } => Some("extract".into()),
@@ -148,6 +152,18 @@ fn column_name(e: &Expr) -> Option<String> {
             field.or_else(|| column_name(root))
         }
         _ => None,
+    }
+}
+
+/// FigureColnameInternal's strength 1: names that are taken only where there is nothing better.
+fn is_weak(e: &Expr) -> bool {
+    match e {
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => is_weak(inner),
+        Expr::Cast { expr, .. } => column_name(expr).is_none() || is_weak(expr),
+        Expr::TypedString(_) | Expr::Interval(_) => true,
+        Expr::Value(v) => matches!(v.value, ast::Value::Boolean(_)),
+        Expr::Case { else_result, .. } => else_result.as_ref().is_none_or(|e| column_name(e).is_none() || is_weak(e)),
+        _ => false,
     }
 }
 
@@ -194,6 +210,8 @@ mod tests {
             ("SELECT 1 AS x, 2 AS X FROM t", "SELECT 1 AS x, 2 AS \"x~1\" FROM t"),
             ("SELECT count FROM (SELECT count(*) FROM t) s", "SELECT count FROM (SELECT count(*) AS \"count\" FROM t) s"),
             ("SELECT (SELECT max(a) FROM t)", "SELECT (SELECT max(a) AS \"max\" FROM t) AS \"max\""),
+            ("SELECT '1'::int::text, a::int::text FROM t", "SELECT '1'::INT::TEXT AS \"text\", a::INT::TEXT AS \"a\" FROM t"),
+            ("SELECT CASE WHEN a THEN 1 ELSE '2'::int END FROM t", "SELECT CASE WHEN a THEN 1 ELSE '2'::INT END AS \"case\" FROM t"),
             ("SELECT CASE WHEN a THEN 1 END FROM t", "SELECT CASE WHEN a THEN 1 END AS \"case\" FROM t"),
         ] {
             assert_eq!(named(sql), want);

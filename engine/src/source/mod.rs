@@ -21,7 +21,9 @@ use crate::pushdown::{Dialect, Rel};
 
 pub use options::{OptionKind, OptionSpec, OptionValues, Secret};
 pub(crate) use options::{distance, parse_bool};
-pub use schema::{ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, SchemaInfo, SourceCatalog, TableInfo, TableKind};
+pub use schema::{
+    CheckInfo, ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, Partitioning, SchemaInfo, SourceCatalog, TableInfo, TableKind,
+};
 pub use scope::{Notice, QueryScope, RemoteStats, Severity};
 
 /// A kind of connector (`postgres`, `files`): what CREATE CONNECTOR ... TYPE names.

@@ -85,8 +85,12 @@ pub struct TableInfo {
     pub keys: Vec<KeyInfo>,
     /// Foreign keys.
     pub foreign_keys: Vec<ForeignKey>,
+    /// Check constraints, for display only: nothing rests on them.
+    pub checks: Vec<CheckInfo>,
     /// Indexes, those of keys too.
     pub indexes: Vec<IndexInfo>,
+    /// How it is divided, and of what it is a part.
+    pub partitioning: Partitioning,
     /// COMMENT ON TABLE.
     pub comment: Option<String>,
     /// Estimated rows, where the source knows (`None`: never analyzed).
@@ -131,6 +135,12 @@ pub struct ColumnInfo {
     pub comment: Option<String>,
     /// The default's text.
     pub default: Option<String>,
+    /// `GENERATED ... AS IDENTITY`: `a` (always) or `d` (by default), as in `pg_attribute.attidentity`.
+    pub identity: Option<char>,
+    /// The expression of a generated column.
+    pub generated: Option<String>,
+    /// The default's or generated column's text without the parentheses that are not needed, where that is another.
+    pub pretty: Option<String>,
     /// From the source's statistics.
     pub stats: Option<ColumnStats>,
 }
@@ -157,6 +167,36 @@ pub struct KeyInfo {
     pub columns: Vec<usize>,
     /// DEFERRABLE: may be violated inside a transaction.
     pub deferrable: bool,
+    /// The definition's text as the source prints it (`UNIQUE (a, b) INCLUDE (c)`).
+    pub definition: String,
+    /// COMMENT ON CONSTRAINT.
+    pub comment: Option<String>,
+}
+
+/// A check constraint.
+#[derive(Debug, Clone)]
+pub struct CheckInfo {
+    /// The constraint's name.
+    pub name: String,
+    /// Ordinals of the columns that it names.
+    pub columns: Vec<usize>,
+    /// The definition's text as the source prints it (`CHECK ((a > 0))`).
+    pub definition: String,
+    /// The same without the parentheses that are not needed.
+    pub pretty: String,
+    /// COMMENT ON CONSTRAINT.
+    pub comment: Option<String>,
+}
+
+/// A table's place among partitions; a table that has none of these is no part of any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Partitioning {
+    /// The table that it is a partition of: schema and name.
+    pub parent: Option<(String, String)>,
+    /// Which rows of the parent it holds (`FOR VALUES FROM (1) TO (10)`, `DEFAULT`).
+    pub bound: Option<String>,
+    /// How its own rows are divided (`RANGE (at)`).
+    pub key: Option<String>,
 }
 
 /// A foreign key.
@@ -174,6 +214,8 @@ pub struct ForeignKey {
     pub to_columns: Vec<String>,
     /// The definition's text as the source prints it (`FOREIGN KEY (a) REFERENCES b(c) ON DELETE CASCADE`).
     pub definition: String,
+    /// COMMENT ON CONSTRAINT.
+    pub comment: Option<String>,
 }
 
 /// An index.
@@ -187,8 +229,12 @@ pub struct IndexInfo {
     pub primary: bool,
     /// Key columns in order; `None` for an expression.
     pub columns: Vec<Option<usize>>,
+    /// Further columns that it only carries (INCLUDE).
+    pub included: Vec<usize>,
     /// The definition's text as the source prints it.
     pub definition: String,
+    /// The same without the parentheses that are not needed.
+    pub pretty: String,
     /// Its method (`btree`, `gin`).
     pub method: String,
     /// The collation of each key column, where it has one; `None` where the type has none.
@@ -197,4 +243,6 @@ pub struct IndexInfo {
     pub operator_classes: Vec<String>,
     /// Has a WHERE clause.
     pub partial: bool,
+    /// COMMENT ON INDEX.
+    pub comment: Option<String>,
 }

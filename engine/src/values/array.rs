@@ -150,6 +150,43 @@ impl Cell for ArrayCell {
     }
 }
 
+/// A cell that writes a list as `int2vector` or `oidvector`: `1 2 3` in text, in binary an array of one dimension that counts from 0
+/// (`int2vectorout`, `int2vectorsend` in `int.c`).
+pub(super) struct VectorCell(ArrayCell);
+
+impl VectorCell {
+    pub(super) fn build(array: &ArrayRef, element: &Shape, settings: &EncodeSettings) -> Result<VectorCell> {
+        Ok(VectorCell(ArrayCell::build(array, element, settings)?))
+    }
+}
+
+impl Cell for VectorCell {
+    fn is_null(&self, i: usize) -> bool {
+        self.0.list.is_null(i)
+    }
+    fn put(&self, i: usize, out: &mut BytesMut) -> Result<()> {
+        let ArrayCell { list, inner, element, format } = &self.0;
+        let range = list.range(i);
+        if *format == Format::Binary {
+            out.put_i32(1);
+            out.put_i32(0);
+            out.put_u32(element.oid);
+            out.put_i32(i32::try_from(range.len()).map_err(|_| too_large())?);
+            out.put_i32(0);
+            return put_elements(list, inner, i, &mut false, out);
+        }
+        let (Node::Element(cell), start) = (inner, range.start) else { return Err(ragged()) };
+        for at in range {
+            if at > start {
+                out.put_u8(b' ');
+            }
+            // Vectors hold no NULLs.
+            cell.put(at, out)?;
+        }
+        Ok(())
+    }
+}
+
 /// An array without a single element has no dimensions in Postgres: `{}`, never `{{},{}}`.
 fn is_empty(list: &ListRef, inner: &Node, i: usize) -> bool {
     let mut range = list.range(i);

@@ -16,7 +16,7 @@ use arrow::datatypes::{
 };
 use bytes::{BufMut, BytesMut};
 
-use super::array::{ArrayCell, ListRef};
+use super::array::{ArrayCell, ListRef, VectorCell};
 use super::datetime as dt;
 use super::decimal::{self, Numeric};
 use super::float::{put_f32_text, put_f64_text};
@@ -179,6 +179,10 @@ pub fn cell(array: &ArrayRef, shape: &Shape, settings: &EncodeSettings) -> Resul
         },
         DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => json(array, shape, settings)?,
         other => match (ListRef::is_list(other), pg.element()) {
+            (true, None) if pgtype::vector_element(pg).is_some() => {
+                let element = Shape { pg: pgtype::vector_element(pg).unwrap_or(pg), format, trim };
+                Box::new(VectorCell::build(array, &element, settings)?)
+            }
             (true, Some(element)) => Box::new(ArrayCell::build(array, &Shape { pg: element, format, trim }, settings)?),
             (true, None) => json(array, shape, settings)?,
             _ => return Err(SqlError::unsupported(format!("values of type {other} cannot be sent"))),
@@ -377,6 +381,9 @@ fn strings(array: &ArrayRef, pg: PgType, format: Format) -> Result<CellBox> {
         out.put_slice(v);
         Ok(())
     };
+    if is_reg(pg) {
+        return byte_values(array, move |v, out| put_reg(v, format, out));
+    }
     if format == Format::Text {
         return byte_values(array, plain);
     }
@@ -425,6 +432,29 @@ fn strings(array: &ArrayRef, pg: PgType, format: Format) -> Result<CellBox> {
         }),
         _ => byte_values(array, plain),
     }
+}
+
+/// The types whose values are OIDs of objects and are read as names.
+pub(super) fn is_reg(pg: PgType) -> bool {
+    [pgtype::REGCLASS, pgtype::REGTYPE, pgtype::REGPROC, pgtype::REGNAMESPACE, pgtype::REGROLE].contains(&pg)
+}
+
+/// A value of such a type: what text shows, and the OID, which binary sends. No Postgres text has the byte between them.
+pub fn reg_value(name: &str, oid: u32) -> String {
+    format!("{name}\0{oid}")
+}
+
+fn put_reg(v: &[u8], format: Format, out: &mut BytesMut) -> Result<()> {
+    let (name, oid) = match v.iter().rposition(|b| *b == 0) {
+        Some(at) => (&v[..at], std::str::from_utf8(&v[at + 1..]).ok().and_then(|o| o.parse::<u32>().ok())),
+        None => (v, None),
+    };
+    match (format, oid) {
+        (Format::Text, _) => out.put_slice(name),
+        (Format::Binary, Some(oid)) => out.put_u32(oid),
+        (Format::Binary, None) => return Err(SqlError::internal("a name without its OID")),
+    }
+    Ok(())
 }
 
 fn json(array: &ArrayRef, shape: &Shape, settings: &EncodeSettings) -> Result<CellBox> {

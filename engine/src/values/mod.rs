@@ -22,7 +22,7 @@ mod zone;
 use crate::session::Settings;
 use crate::{Result, SqlError, SqlState};
 
-pub use cell::{Cell, CellBox, Shape, cell, put_with_length};
+pub use cell::{Cell, CellBox, Shape, cell, put_with_length, reg_value};
 pub use decode::{decode_param, decode_params};
 pub use wire_type::{typmod, wire_type};
 pub use zone::Zone;

@@ -4,6 +4,7 @@ use crate::pgtype::{self, PG_TYPMOD, PgType};
 use arrow::datatypes::{DataType, Field};
 
 use super::array::ListRef;
+use super::cell::is_reg;
 
 /// The type a column is announced with: the field's Postgres type where its Arrow values can be written as that type in text *and* binary, else the
 /// default of its Arrow type. So a type that Fjord holds as text without knowing its binary form (a range, money) is announced as text.
@@ -38,13 +39,11 @@ fn is_written(t: &DataType, pg: PgType) -> bool {
         DataType::Dictionary(_, v) => is_written(v, pg),
         DataType::RunEndEncoded(_, v) => is_written(v.data_type(), pg),
         DataType::Boolean => pg == pgtype::BOOL,
-        t if t.is_integer() => {
-            [pgtype::INT2, pgtype::INT4, pgtype::INT8, pgtype::OID, pgtype::REGCLASS, pgtype::REGTYPE, pgtype::REGPROC, pgtype::NUMERIC]
-                .contains(&pg)
-        }
+        t if t.is_integer() => is_reg(pg) || [pgtype::INT2, pgtype::INT4, pgtype::INT8, pgtype::OID, pgtype::NUMERIC].contains(&pg),
         DataType::Float16 | DataType::Float32 => [pgtype::FLOAT4, pgtype::FLOAT8].contains(&pg),
         DataType::Float64 => pg == pgtype::FLOAT8,
         t if t.is_decimal() => pg == pgtype::NUMERIC,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if is_reg(pg) => true,
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => [
             pgtype::TEXT,
             pgtype::VARCHAR,
@@ -73,6 +72,7 @@ fn is_written(t: &DataType, pg: PgType) -> bool {
         DataType::Interval(_) | DataType::Duration(_) => pg == pgtype::INTERVAL,
         DataType::Struct(_) | DataType::Map(..) | DataType::Union(..) => [pgtype::JSON, pgtype::JSONB].contains(&pg),
         _ => match ListRef::element_of(t) {
+            Some(e) if e.data_type().is_integer() && pgtype::vector_element(pg).is_some() => true,
             Some(_) if [pgtype::JSON, pgtype::JSONB].contains(&pg) => true,
             Some(element) => {
                 let mut inner = element;

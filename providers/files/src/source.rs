@@ -11,7 +11,9 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
 use fjord_engine::pgtype::PgType;
 use fjord_engine::pushdown::{Dialect, Family, RemoteType};
-use fjord_engine::source::{Check, ColumnInfo, PoolStatus, RemoteRequest, SchemaInfo, Source, SourceCatalog, TableInfo, TableKind};
+use fjord_engine::source::{
+    Check, ColumnInfo, Partitioning, PoolStatus, RemoteRequest, SchemaInfo, Source, SourceCatalog, TableInfo, TableKind,
+};
 use fjord_engine::{Result, SqlError, SqlState};
 use futures::TryStreamExt;
 
@@ -118,7 +120,9 @@ impl FilesSource {
             columns: provider.schema().fields().iter().map(column).collect(),
             keys: vec![],
             foreign_keys: vec![],
+            checks: vec![],
             indexes: vec![],
+            partitioning: Partitioning::default(),
             comment: None,
             rows: None,
             bytes: Some(metas.iter().map(|m| m.size).sum()),
@@ -250,7 +254,9 @@ fn unreadable(place: &Place, e: &SqlError) -> TableInfo {
         columns: vec![],
         keys: vec![],
         foreign_keys: vec![],
+        checks: vec![],
         indexes: vec![],
+        partitioning: Partitioning::default(),
         comment: None,
         rows: None,
         bytes: None,
@@ -274,6 +280,9 @@ fn column(field: &Arc<Field>) -> ColumnInfo {
         source_type: field.data_type().to_string(),
         comment: None,
         default: None,
+        identity: None,
+        generated: None,
+        pretty: None,
         stats: None,
     }
 }

@@ -176,7 +176,9 @@ impl Types {
             p::JSON => (Family::Json, DataType::Utf8),
             p::JSONB => (Family::Jsonb, DataType::Utf8),
             // Numbers inside, names outside: what psql shows is the name.
-            p::REGCLASS | p::REGTYPE | p::REGPROC => return Mapped { as_text: false, ..text_form(row.display.clone(), None) },
+            p::REGCLASS | p::REGTYPE | p::REGPROC | p::REGNAMESPACE | p::REGROLE => {
+                return Mapped { as_text: false, ..text_form(row.display.clone(), None) };
+            }
             other => return text_form(cast_name(row), Some(other)),
         };
         let text = matches!(family, Family::Text | Family::Bpchar).then(|| {

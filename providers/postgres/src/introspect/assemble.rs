@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use fjord_engine::source::{ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, SchemaInfo, SourceCatalog, TableInfo, TableKind};
+use fjord_engine::source::{
+    CheckInfo, ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, Partitioning, SchemaInfo, SourceCatalog, TableInfo, TableKind,
+};
 use tokio_postgres::{Error, Row};
 
 use super::{by_oid, first, oid};
@@ -135,7 +137,13 @@ fn relation(row: &Row, schema: &Schema, name: String) -> Result<TableInfo, Error
         columns: vec![],
         keys: vec![],
         foreign_keys: vec![],
+        checks: vec![],
         indexes: vec![],
+        partitioning: Partitioning {
+            parent: row.try_get::<_, Option<String>>(13)?.zip(row.try_get(14)?),
+            bound: row.try_get(12)?,
+            key: row.try_get(11)?,
+        },
         comment: row.try_get(9)?,
         // -1: never analyzed. Views have no estimate, and 0 would be taken for an empty table.
         rows: (estimate >= 0.0 && kind != TableKind::View).then_some(estimate as u64),
@@ -205,6 +213,9 @@ fn column(
         source_type,
         comment: row.try_get(9)?,
         default: row.try_get(8)?,
+        identity: row.try_get::<_, Option<String>>(11)?.and_then(|i| i.chars().next()),
+        generated: row.try_get(12)?,
+        pretty: row.try_get(13)?,
         stats,
     })
 }
@@ -214,15 +225,24 @@ fn constraint(row: &Row, ordinals: &HashMap<i16, usize>, table: &mut TableInfo) 
     // A key over a column that may not be read is no key for us.
     let Some(columns) = attnums.iter().map(|a| ordinals.get(a).copied()).collect::<Option<Vec<_>>>() else { return Ok(()) };
     let name: String = row.try_get(1)?;
+    let definition = row.try_get::<_, Option<String>>(8)?.unwrap_or_default();
+    let comment: Option<String> = row.try_get(10)?;
     match first(row, 2)? {
-        kind @ ('p' | 'u') => table.keys.push(KeyInfo { name, primary: kind == 'p', columns, deferrable: row.try_get(4)? }),
+        kind @ ('p' | 'u') => {
+            table.keys.push(KeyInfo { name, primary: kind == 'p', columns, deferrable: row.try_get(4)?, definition, comment })
+        }
+        'c' => {
+            let pretty = row.try_get::<_, Option<String>>(9)?.unwrap_or_default();
+            table.checks.push(CheckInfo { name, columns, definition, pretty, comment });
+        }
         _ => table.foreign_keys.push(ForeignKey {
             name,
             columns,
             to_schema: row.try_get::<_, Option<String>>(5)?.unwrap_or_default(),
             to_table: row.try_get::<_, Option<String>>(6)?.unwrap_or_default(),
             to_columns: row.try_get(7)?,
-            definition: row.try_get::<_, Option<String>>(8)?.unwrap_or_default(),
+            definition,
+            comment,
         }),
     }
     Ok(())
@@ -231,14 +251,18 @@ fn constraint(row: &Row, ordinals: &HashMap<i16, usize>, table: &mut TableInfo) 
 fn index(row: &Row, ordinals: &HashMap<i16, usize>) -> Result<IndexInfo, Error> {
     let attnums: Vec<i16> = row.try_get(4)?;
     let opclasses: Vec<Option<String>> = row.try_get::<_, Option<_>>(9)?.unwrap_or_default();
+    let included: Vec<i16> = row.try_get::<_, Option<_>>(10)?.unwrap_or_default();
     Ok(IndexInfo {
         name: row.try_get(1)?,
         unique: row.try_get(2)?,
         primary: row.try_get(3)?,
         columns: attnums.iter().map(|a| ordinals.get(a).copied()).collect(),
+        included: included.iter().filter_map(|a| ordinals.get(a).copied()).collect(),
         definition: row.try_get::<_, Option<String>>(5)?.unwrap_or_default(),
+        pretty: row.try_get::<_, Option<String>>(11)?.unwrap_or_default(),
         method: row.try_get(6)?,
         partial: row.try_get(7)?,
+        comment: row.try_get(12)?,
         collations: row.try_get::<_, Option<_>>(8)?.unwrap_or_default(),
         operator_classes: opclasses.into_iter().map(Option::unwrap_or_default).collect(),
     })

@@ -50,9 +50,12 @@ SELECT c.oid::int8, c.relnamespace::int8, c.relname::text, c.relkind::text, c.re
        c.relpages::int8 * current_setting('block_size')::int8,
        has_table_privilege(c.oid, 'SELECT'), has_any_column_privilege(c.oid, 'SELECT'),
        CASE WHEN c.relrowsecurity THEN row_security_active(c.oid) ELSE false END,
-       obj_description(c.oid, 'pg_class'), i.inhparent::int8
+       obj_description(c.oid, 'pg_class'), i.inhparent::int8,
+       CASE WHEN c.relkind = 'p' THEN pg_get_partkeydef(c.oid) END, pg_get_expr(c.relpartbound, c.oid), pn.nspname::text, p.relname::text
 FROM pg_catalog.pg_class c
 LEFT JOIN pg_catalog.pg_inherits i ON i.inhrelid = c.oid AND c.relispartition
+LEFT JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+LEFT JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relnamespace = ANY ($1::int8[]::oid[])
 ORDER BY c.relnamespace, c.relname";
 
@@ -63,7 +66,9 @@ SELECT a.attrelid::int8, a.attnum::int4, a.attname::text, a.atttypid::int8, a.at
        CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END,
        col_description(a.attrelid, a.attnum),
        has_table_privilege(c.oid, 'SELECT') OR has_column_privilege(c.oid, a.attnum, 'SELECT')
-           OR NOT has_any_column_privilege(c.oid, 'SELECT')
+           OR NOT has_any_column_privilege(c.oid, 'SELECT'),
+       nullif(a.attidentity::text, ''), CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END,
+       nullif(pg_get_expr(d.adbin, d.adrelid, true), pg_get_expr(d.adbin, d.adrelid))
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND a.atthasdef
@@ -77,12 +82,13 @@ SELECT k.conrelid::int8, k.conname::text, k.contype::text, k.conkey::int2[], k.c
        coalesce((SELECT array_agg(a.attname::text ORDER BY p.i)
                  FROM unnest(k.confkey) WITH ORDINALITY AS p (attnum, i)
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = p.attnum), '{}'::text[]),
-       pg_get_constraintdef(k.oid)
+       pg_get_constraintdef(k.oid), CASE WHEN k.contype = 'c' THEN pg_get_constraintdef(k.oid, true) END,
+       obj_description(k.oid, 'pg_constraint')
 FROM pg_catalog.pg_constraint k
 JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 LEFT JOIN pg_catalog.pg_class f ON f.oid = k.confrelid
 LEFT JOIN pg_catalog.pg_namespace fn ON fn.oid = f.relnamespace
-WHERE k.contype IN ('p', 'u', 'f') AND c.relnamespace = ANY ($1::int8[]::oid[])
+WHERE k.contype IN ('p', 'u', 'f', 'c') AND c.relnamespace = ANY ($1::int8[]::oid[])
 ORDER BY k.conrelid, k.contype <> 'p', k.conname";
 
 /// `$1`: OIDs of the schemas. Only indexes that queries may use.
@@ -92,7 +98,9 @@ SELECT x.indrelid::int8, i.relname::text, x.indisunique, x.indisprimary,
        (SELECT array_agg(l.collname::text ORDER BY p.i) FROM unnest(x.indcollation::oid[]) WITH ORDINALITY AS p (oid, i)
         LEFT JOIN pg_catalog.pg_collation l ON l.oid = p.oid),
        (SELECT array_agg(o.opcname::text ORDER BY p.i) FROM unnest(x.indclass::oid[]) WITH ORDINALITY AS p (oid, i)
-        LEFT JOIN pg_catalog.pg_opclass o ON o.oid = p.oid)
+        LEFT JOIN pg_catalog.pg_opclass o ON o.oid = p.oid),
+       (x.indkey::int2[])[x.indnkeyatts:x.indnatts - 1], pg_get_indexdef(x.indexrelid, 0, true),
+       obj_description(x.indexrelid, 'pg_class')
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
