@@ -192,7 +192,14 @@ impl<S: Socket> Connection<S> {
                 self.close(target, &name);
                 Ok(())
             }
-            Frontend::Execute(portal, max) => Box::pin(self.execute(&portal, max)).await,
+            Frontend::Execute(portal, max) => {
+                let statement = self.portals.get(&portal).and_then(|p| p.planned.action.statement().cloned());
+                let result = Box::pin(self.execute(&portal, max)).await;
+                if let (Err(e), Some(s)) = (&result, statement) {
+                    self.session.engine.unsupported.record(&self.session.info, &s.text, e);
+                }
+                result
+            }
         };
         if let Err(e) = result {
             self.failed(&e);

@@ -1,5 +1,7 @@
 //! Definitions as SQL text: what `pg_get_constraintdef` and its kin print.
 
+use fjord_engine::session::NAME_MARK;
+
 use super::model::{ConstraintKind, ConstraintRow, Model, RelationRow};
 
 /// An identifier as Postgres prints it: quoted only where it must be.
@@ -53,13 +55,15 @@ pub fn is_visible(m: &Model, r: &RelationRow, path: &[String]) -> bool {
 }
 
 /// `pg_get_constraintdef`.
-pub fn constraint(m: &Model, c: &ConstraintRow, path: &[String]) -> Option<String> {
+pub fn constraint(m: &Model, c: &ConstraintRow, path: &[String], pretty: bool) -> Option<String> {
     let relation = m.relations.get(c.relation)?;
     let names = |columns: &[usize]| -> String {
         let names = columns.iter().filter_map(|i| relation.columns.get(*i)).map(|c| quote_ident(&c.name));
         names.collect::<Vec<_>>().join(", ")
     };
     Some(match &c.kind {
+        ConstraintKind::Check(k) => if pretty { &k.pretty } else { &k.definition }.clone(),
+        ConstraintKind::Key(k) if !k.definition.is_empty() => k.definition.clone(),
         ConstraintKind::Key(k) => {
             let word = if k.primary { "PRIMARY KEY" } else { "UNIQUE" };
             let deferrable = if k.deferrable { " DEFERRABLE" } else { "" };
@@ -108,6 +112,23 @@ pub fn action_code(definition: &str, event: &str) -> char {
         .map_or('a', |(_, code)| *code)
 }
 
+/// What stands for Postgres's `pg_node_tree`: a text, and behind it the text that `pg_get_expr` gives where it is asked for a pretty one.
+pub fn tree(text: &str, pretty: Option<&str>) -> String {
+    match pretty.filter(|p| *p != text) {
+        Some(p) => format!("{text}{NAME_MARK}{p}"),
+        None => text.to_string(),
+    }
+}
+
+/// `pg_get_expr`.
+pub fn expression(tree: &str, pretty: bool) -> &str {
+    match tree.split_once(NAME_MARK) {
+        Some((_, p)) if pretty => p,
+        Some((text, _)) => text,
+        None => tree,
+    }
+}
+
 /// The columns and expressions of an index, from its definition's text.
 pub fn index_columns(definition: &str) -> Vec<String> {
     let Some(using) = definition.find(" USING ") else { return vec![] };
@@ -136,22 +157,39 @@ pub fn index_columns(definition: &str) -> Vec<String> {
     out
 }
 
-/// `pg_get_indexdef`: the whole definition, or one column (from 1).
-pub fn index(m: &Model, oid: u32, column: i64) -> Option<String> {
+/// `pg_get_indexdef`: the whole definition, or one column (from 1). `path`: names are as short as this search path allows.
+pub fn index(m: &Model, oid: u32, column: i64, path: Option<&[String]>) -> Option<String> {
     let i = m.index(oid)?;
     let relation = m.relations.get(i.relation)?;
     if column == 0 {
         let unique = if i.info.unique { "UNIQUE " } else { "" };
         let schema = m.schema_of(relation)?;
-        let tail = i.info.definition.find(" USING ").and_then(|at| i.info.definition.get(at..)).unwrap_or("");
-        let on = format!("{}.{}", quote_ident(&schema.name), quote_ident(&relation.name));
+        let definition = if path.is_some() { &i.info.pretty } else { &i.info.definition };
+        let tail = definition.find(" USING ").and_then(|at| definition.get(at..)).unwrap_or("");
+        let on = match path {
+            Some(path) => relation_name(m, relation, path),
+            None => format!("{}.{}", quote_ident(&schema.name), quote_ident(&relation.name)),
+        };
+        let on = if relation.kind == 'p' { format!("ONLY {on}") } else { on };
         return Some(format!("CREATE {unique}INDEX {} ON {on}{tail}", quote_ident(&i.info.name)));
     }
     let place = usize::try_from(column - 1).ok()?;
-    match i.info.columns.get(place)? {
-        Some(c) => relation.columns.get(*c).map(|c| quote_ident(&c.name)),
-        None => index_columns(&i.info.definition).into_iter().nth(place),
+    match i.info.columns.get(place) {
+        Some(Some(c)) => relation.columns.get(*c).map(|c| quote_ident(&c.name)),
+        Some(None) => index_columns(if path.is_some() { &i.info.pretty } else { &i.info.definition })
+            .into_iter()
+            .nth(place)
+            .map(|c| without_order(&c).to_string()),
+        None => relation.columns.get(*i.info.included.get(place - i.info.columns.len())?).map(|c| quote_ident(&c.name)),
     }
+}
+
+/// An index's expression without what follows it: DESC, NULLS FIRST.
+fn without_order(mut column: &str) -> &str {
+    for word in [" NULLS LAST", " NULLS FIRST", " DESC", " ASC"] {
+        column = column.strip_suffix(word).unwrap_or(column);
+    }
+    column
 }
 
 #[cfg(test)]

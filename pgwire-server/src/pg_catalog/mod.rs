@@ -3,7 +3,7 @@
 //! Start at [`system_schemas`]. A [`model::Model`] is flattened from one catalog snapshot; [`relations`] and [`information_schema`] make rows of it,
 //! one file a relation, built once per catalog version and only when asked for; [`functions`] are `pg_get_constraintdef` and its kin; [`rewrite`]
 //! turns what DataFusion cannot plan (`'t'::regclass`, correlated subqueries over the catalog) into what it can, on the syntax tree.
-//! Nothing here ever asks a source.
+//! Nothing here asks a source, but that a view over `remote_query` is described there when its columns are asked for.
 
 pub mod activity;
 pub mod columns;
@@ -13,8 +13,10 @@ pub mod information_schema;
 pub mod model;
 pub mod relations;
 pub mod rewrite;
+pub mod source_types;
 pub mod table;
 pub mod types;
+mod views;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,10 +24,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{MemTable, SchemaProvider, TableProvider};
+use datafusion::catalog::{SchemaProvider, Session, TableProvider};
+use datafusion::datasource::TableType;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::Result as DfResult;
-use datafusion::logical_expr::ScalarUDF;
+use datafusion::logical_expr::{Expr, ScalarUDF};
+use datafusion::physical_plan::ExecutionPlan;
+use fjord_engine::catalog::CatalogSnapshot;
 use fjord_engine::error::Result;
 use fjord_engine::session::{SessionInfo, Settings};
 use fjord_engine::{Engine, SystemSchema};
@@ -34,7 +41,7 @@ use sqlparser::ast;
 
 use columns::{RELATIONS, Relation, Schema};
 use functions::Env;
-use model::Model;
+use model::{Model, ViewColumns};
 use relations::{Activity, Context};
 use table::Rows;
 
@@ -50,7 +57,7 @@ pub trait Sessions: Send + Sync + fmt::Debug {
 
 /// Both schemas, to be added to an engine before its first session. `sessions` is what `pg_stat_activity` shows.
 pub fn system_schemas(sessions: Option<Arc<dyn Sessions>>) -> Vec<Arc<dyn SystemSchema>> {
-    let shared = Arc::new(Shared { cache: Mutex::new(None), sessions, started: SystemTime::now() });
+    let shared = Arc::new(Shared { cache: Mutex::new(None), planned: Default::default(), sessions, started: SystemTime::now() });
     vec![Arc::new(PgCatalog { shared: shared.clone() }), Arc::new(InformationSchema { shared })]
 }
 
@@ -58,6 +65,8 @@ pub fn system_schemas(sessions: Option<Arc<dyn Sessions>>) -> Vec<Arc<dyn System
 #[derive(Debug)]
 pub struct Shared {
     cache: Mutex<Option<Arc<Built>>>,
+    /// The same with the columns of views, which take planning.
+    planned: views::Planned,
     sessions: Option<Arc<dyn Sessions>>,
     started: SystemTime,
 }
@@ -66,6 +75,14 @@ pub struct Shared {
 struct Built {
     model: Arc<Model>,
     batches: Mutex<HashMap<(Schema, &'static str), RecordBatch>>,
+}
+
+impl Built {
+    fn new(snapshot: &CatalogSnapshot, database: &str, views: &ViewColumns) -> Built {
+        let extra: Vec<model::ExtraRelation> =
+            fjord_engine::system::tables().iter().map(|t| ("sys".to_string(), t.name().to_string(), t.schema())).collect();
+        Built { model: Arc::new(Model::new(snapshot, database, &extra, views)), batches: Mutex::default() }
+    }
 }
 
 impl fmt::Debug for Built {
@@ -83,10 +100,7 @@ impl Shared {
         {
             return b.clone();
         }
-        let extra: Vec<model::ExtraRelation> =
-            fjord_engine::system::tables().iter().map(|t| ("sys".to_string(), t.name().to_string(), t.schema())).collect();
-        let model = Arc::new(Model::new(&snapshot, &engine.database, &extra));
-        let built = Arc::new(Built { model, batches: Mutex::default() });
+        let built = Arc::new(Built::new(&snapshot, &engine.database, &ViewColumns::default()));
         *cache = Some(built.clone());
         built
     }
@@ -102,14 +116,17 @@ impl Shared {
     pub fn sessions(&self) -> Option<&Arc<dyn Sessions>> {
         self.sessions.as_ref()
     }
-    fn batch(
+    async fn batch(
         &self,
         relation: &'static Relation,
         engine: &Arc<Engine>,
         session: &SessionInfo,
         settings: &Settings,
     ) -> DfResult<RecordBatch> {
-        let built = self.built(engine);
+        let built = match views::has_their_columns(relation) {
+            true => self.planned.built(self.built(engine), engine, session).await,
+            false => self.built(engine),
+        };
         let per_session = relation.schema == Schema::PgCatalog && relations::per_session(relation);
         let key = (relation.schema, relation.name);
         if !per_session && let Some(b) = built.batches.lock().get(&key) {
@@ -217,11 +234,49 @@ impl SchemaProvider for Provider {
     }
     async fn table(&self, name: &str) -> DfResult<Option<Arc<dyn TableProvider>>> {
         let Some(relation) = columns::relation(self.schema, name) else { return Ok(None) };
-        let batch = self.shared.batch(relation, &self.engine, &self.session, &self.settings)?;
-        Ok(Some(Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]])?)))
+        Ok(Some(Arc::new(CatalogTable {
+            relation,
+            schema: table::schema(relation),
+            shared: self.shared.clone(),
+            engine: self.engine.clone(),
+            session: self.session.clone(),
+            settings: self.settings.clone(),
+        })))
     }
     fn table_exist(&self, name: &str) -> bool {
         columns::relation(self.schema, name).is_some()
+    }
+}
+
+/// One relation. Its rows are made when it is scanned: planning needs its columns only, and a view that reads the catalog can be planned while the
+/// catalog asks for that view's columns.
+#[derive(Debug)]
+struct CatalogTable {
+    relation: &'static Relation,
+    schema: SchemaRef,
+    shared: Arc<Shared>,
+    engine: Arc<Engine>,
+    session: SessionInfo,
+    settings: Settings,
+}
+
+#[async_trait]
+impl TableProvider for CatalogTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> DfResult<Arc<dyn ExecutionPlan>> {
+        let rows = self.shared.batch(self.relation, &self.engine, &self.session, &self.settings).await?;
+        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], self.schema.clone(), projection.cloned())?)
     }
 }
 

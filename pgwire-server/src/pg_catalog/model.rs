@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, SchemaRef};
 use fjord_engine::catalog::{CatalogSnapshot, Connector};
 use fjord_engine::pgtype::{PG_TYPMOD, PgType};
-use fjord_engine::source::{ForeignKey, IndexInfo, KeyInfo, TableInfo, TableKind};
+use fjord_engine::pushdown::RemoteType;
+use fjord_engine::source::{CheckInfo, ForeignKey, IndexInfo, KeyInfo, TableInfo, TableKind};
 
 use super::columns::{RELATIONS, Schema};
+use super::source_types::{SourceType, SourceTypes, enum_of};
 use super::types;
 
 /// The role that owns what belongs to nobody else.
@@ -20,6 +22,9 @@ pub const PUBLIC_OID: u32 = 2200;
 /// OIDs of objects that the catalog keeps none for (indexes, constraints, connectors) are hashed into this range, above what the catalog hands out from 16384 up and within
 /// what clients read as a signed 32-bit number.
 const HASHED: std::ops::Range<u32> = 1_000_000_000..2_000_000_000;
+
+/// Partitions of partitions: deeper ones are not followed.
+const PARTITION_DEPTH_MAX: usize = 64;
 
 /// A schema.
 #[derive(Debug, Clone)]
@@ -72,8 +77,14 @@ pub struct ColumnRow {
     pub typmod: i32,
     /// NOT NULL.
     pub not_null: bool,
-    /// The default's text.
+    /// The default's text; of a generated column its expression.
     pub default: Option<String>,
+    /// The default without needless parentheses, where that is another text.
+    pub pretty: Option<String>,
+    /// `attidentity`.
+    pub identity: Option<char>,
+    /// It is generated from others, and stored.
+    pub generated: bool,
     /// COMMENT.
     pub comment: Option<String>,
 }
@@ -109,6 +120,8 @@ pub struct ConstraintRow {
 pub enum ConstraintKind {
     /// A primary or unique key.
     Key(KeyInfo),
+    /// A check.
+    Check(CheckInfo),
     /// A foreign key: the referenced relation's place, where it is known.
     Foreign(ForeignKey, Option<usize>),
 }
@@ -132,6 +145,17 @@ pub struct ServerRow {
     pub comment: Option<String>,
 }
 
+impl ConstraintKind {
+    /// COMMENT ON CONSTRAINT.
+    pub fn comment(&self) -> Option<&String> {
+        match self {
+            ConstraintKind::Key(k) => k.comment.as_ref(),
+            ConstraintKind::Check(c) => c.comment.as_ref(),
+            ConstraintKind::Foreign(f, _) => f.comment.as_ref(),
+        }
+    }
+}
+
 /// Everything that is shown at one catalog version.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -151,20 +175,27 @@ pub struct Model {
     pub servers: Vec<ServerRow>,
     /// Roles: name and OID.
     pub roles: Vec<(String, u32)>,
+    /// Enums of the sources.
+    pub source_types: SourceTypes,
     schema_by_oid: HashMap<u32, usize>,
     schema_by_name: HashMap<String, usize>,
     relation_by_oid: HashMap<u32, usize>,
     relation_by_name: HashMap<(usize, String), usize>,
     index_by_oid: HashMap<u32, usize>,
     constraint_by_oid: HashMap<u32, usize>,
+    /// Of partitions, by OID.
+    parents: HashMap<u32, usize>,
 }
+
+/// The columns of views, by schema and name.
+pub type ViewColumns = HashMap<(String, String), SchemaRef>;
 
 /// A relation of another provider in the default database: schema, name, columns.
 pub type ExtraRelation = (String, String, SchemaRef);
 
 impl Model {
-    /// Flattens a snapshot; `extra` are tables of system schemas that other crates provide (`sys`).
-    pub fn new(snapshot: &CatalogSnapshot, database: &str, extra: &[ExtraRelation]) -> Model {
+    /// Flattens a snapshot; `extra` are tables of system schemas that other crates provide (`sys`). A view that is not in `views` has no columns.
+    pub fn new(snapshot: &CatalogSnapshot, database: &str, extra: &[ExtraRelation], views: &ViewColumns) -> Model {
         let mut b = Builder { model: Model::default(), used: HashSet::new(), snapshot };
         b.model.version = snapshot.version;
         b.model.database = database.to_string();
@@ -175,7 +206,7 @@ impl Model {
         for connector in snapshot.connectors.values() {
             b.connector(connector);
         }
-        b.views();
+        b.views(views);
         b.keys();
         b.roles();
         b.model
@@ -187,6 +218,10 @@ impl Model {
     /// A schema by name.
     pub fn schema_named(&self, name: &str) -> Option<&SchemaRow> {
         self.schemas.get(*self.schema_by_name.get(name)?)
+    }
+    /// A schema's place by name.
+    pub fn schema_place(&self, name: &str) -> Option<usize> {
+        self.schema_by_name.get(name).copied()
     }
     /// The schema of a relation.
     pub fn schema_of(&self, relation: &RelationRow) -> Option<&SchemaRow> {
@@ -216,6 +251,21 @@ impl Model {
     /// A role's OID. A role that owns nothing (the present user) has one too.
     pub fn role_oid(name: &str) -> u32 {
         if name == SYSTEM_ROLE { SYSTEM_ROLE_OID } else { hashed(&["role", name]) }
+    }
+    /// The relation that this one is a partition of.
+    pub fn parent(&self, relation: &RelationRow) -> Option<&RelationRow> {
+        self.relations.get(*self.parents.get(&relation.oid)?)
+    }
+    /// A partition, what it is a part of, and so on up; empty for what is no part of a partitioned table.
+    pub fn ancestors(&self, oid: u32) -> Vec<u32> {
+        let Some(mut at) = self.relation(oid).filter(|r| r.kind == 'p' || self.parent(r).is_some()) else { return vec![] };
+        let mut out = vec![oid];
+        // A tree has no cycles; the bound keeps a damaged catalog from hanging us.
+        while let Some(up) = self.parent(at).filter(|_| out.len() < PARTITION_DEPTH_MAX) {
+            out.push(up.oid);
+            at = up;
+        }
+        out
     }
     /// The names of a relation or index: schema and name.
     pub fn names(&self, oid: u32) -> Option<(&str, &str)> {
@@ -286,6 +336,9 @@ impl Builder<'_> {
                 typmod: -1,
                 not_null: c.not_null,
                 default: None,
+                pretty: None,
+                identity: None,
+                generated: false,
                 comment: None,
             });
             let schema = usize::from(r.schema == Schema::InformationSchema);
@@ -321,7 +374,13 @@ impl Builder<'_> {
                 let oid = self.oid(&[&c.name, &remote, &t.name]);
                 let mut columns: Vec<ColumnRow> = t.columns.iter().map(|c| column(&c.field)).collect();
                 for (row, info) in columns.iter_mut().zip(&t.columns) {
-                    row.default.clone_from(&info.default);
+                    row.default = info.default.clone().or_else(|| info.generated.clone());
+                    row.pretty.clone_from(&info.pretty);
+                    row.identity = info.identity;
+                    row.generated = info.generated.is_some();
+                    if let Some(oid) = self.source_type(c, schema, &info.remote) {
+                        row.type_oid = oid;
+                    }
                     row.comment.clone_from(&info.comment);
                 }
                 self.add_relation(RelationRow {
@@ -335,7 +394,30 @@ impl Builder<'_> {
             }
         }
     }
-    fn views(&mut self) {
+    /// The OID of a column's own type, where it has one; the type is added when it is first seen. An enum of a schema that is not exposed lives
+    /// beside the table.
+    fn source_type(&mut self, c: &Connector, beside: usize, remote: &RemoteType) -> Option<u32> {
+        let (remote_schema, name, labels, array) = enum_of(remote)?;
+        let exposed = CatalogSnapshot::exposed_schemas(c).into_iter().find(|(_, r)| *r == remote_schema);
+        let schema = match exposed {
+            Some((exposed, remote)) => {
+                let oid = self.oid(&[&c.name, &remote]);
+                self.add_schema(oid, &exposed, &c.owner, None)
+            }
+            None => beside,
+        };
+        if self.model.source_types.named(schema, &name).is_none() {
+            let array_name = format!("_{name}");
+            let oid = self.oid(&[&c.name, &remote_schema, "type", &name]);
+            let array = self.oid(&[&c.name, &remote_schema, "type", &array_name]);
+            let labels = labels.to_vec();
+            self.model.source_types.add(SourceType { oid, schema, name: name.clone(), array, element: 0, labels });
+            self.model.source_types.add(SourceType { oid: array, schema, name: array_name, array: 0, element: oid, labels: vec![] });
+        }
+        let found = self.model.source_types.named(schema, &name)?;
+        Some(if array { found.array } else { found.oid })
+    }
+    fn views(&mut self, planned: &ViewColumns) {
         let views: Vec<_> = self.snapshot.views.values().cloned().collect();
         for v in views {
             let schema = match self.model.schema_by_name.get(&v.schema) {
@@ -346,7 +428,14 @@ impl Builder<'_> {
                 }
             };
             let oid = self.oid(&["view", &v.schema, &v.name]);
-            self.add_relation(RelationRow { definition: Some(v.definition.clone()), ..plain(oid, schema, &v.name, 'v', &v.owner) });
+            let columns = planned.get(&(v.schema.clone(), v.name.clone())).map(|s| s.fields().iter().map(|f| column(f)).collect());
+            self.add_relation(RelationRow {
+                definition: Some(v.definition.clone()),
+                comment: v.comment.clone(),
+                // The fields say nullable anyway: Postgres has no NOT NULL on views.
+                columns: columns.unwrap_or_default(),
+                ..plain(oid, schema, &v.name, 'v', &v.owner)
+            });
         }
     }
     /// Indexes and constraints, after all relations are there to be referenced.
@@ -362,6 +451,11 @@ impl Builder<'_> {
             let Some((table, connector)) = self.model.relations.get(at).and_then(|r| Some((r.table.clone()?, r.connector.clone()?))) else {
                 continue;
             };
+            if let (Some((schema, name)), Some(oid)) = (&table.partitioning.parent, self.model.relations.get(at).map(|r| r.oid))
+                && let Some(parent) = remote.get(&(connector.clone(), schema.clone(), name.clone()))
+            {
+                self.model.parents.insert(oid, *parent);
+            }
             let path =
                 |kind: &'static str, name: &str| [connector.clone(), table.schema.clone(), table.name.clone(), kind.into(), name.into()];
             for info in &table.indexes {
@@ -374,6 +468,11 @@ impl Builder<'_> {
                 let path = path("constraint", &key.name);
                 let oid = self.oid(&path.each_ref().map(String::as_str));
                 self.add_constraint(oid, at, &key.name, ConstraintKind::Key(key.clone()));
+            }
+            for check in &table.checks {
+                let path = path("constraint", &check.name);
+                let oid = self.oid(&path.each_ref().map(String::as_str));
+                self.add_constraint(oid, at, &check.name, ConstraintKind::Check(check.clone()));
             }
             for fk in &table.foreign_keys {
                 let path = path("constraint", &fk.name);
@@ -397,6 +496,7 @@ impl Builder<'_> {
             .iter()
             .map(|c| match &c.kind {
                 ConstraintKind::Key(k) => by_name.get(&(c.relation, k.name.as_str())).copied(),
+                ConstraintKind::Check(_) => None,
                 ConstraintKind::Foreign(fk, to) => to.and_then(|to| {
                     let table = self.model.relations.get(to)?.table.as_ref()?;
                     let key = table.keys.iter().find(|k| same_columns(table, k, &fk.to_columns))?;
@@ -447,15 +547,19 @@ fn column(f: &Field) -> ColumnRow {
         typmod: f.metadata().get(PG_TYPMOD).and_then(|m| m.parse().ok()).unwrap_or(-1),
         not_null: !f.is_nullable(),
         default: None,
+        pretty: None,
+        identity: None,
+        generated: false,
         comment: None,
     }
 }
 
-/// Tables of every kind are `r`: clients list no other kind as tables. Views stay views.
+/// Foreign tables and files are `r`: clients list no other kind as tables.
 fn kind(kind: TableKind) -> char {
     match kind {
         TableKind::View => 'v',
         TableKind::MaterializedView => 'm',
-        TableKind::Table | TableKind::Partitioned | TableKind::Foreign | TableKind::Files => 'r',
+        TableKind::Partitioned => 'p',
+        TableKind::Table | TableKind::Foreign | TableKind::Files => 'r',
     }
 }

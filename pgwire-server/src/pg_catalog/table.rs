@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::error::Result;
-use fjord_engine::pgtype::{self, PG_TYPE, PgType};
+use fjord_engine::pgtype::{self, PgType};
 
 use super::columns::Relation;
 
@@ -62,24 +62,16 @@ impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     }
 }
 
-/// The Arrow field of a column whose type is a `typname`. The vectors of small integers and OIDs that only pg_catalog has are lists; their name in
-/// the metadata tells that they count from 0.
+/// The Arrow field of a column whose type is a `typname`.
 pub fn field(name: &str, type_name: &str, nullable: bool) -> Field {
     let list = |t: DataType| DataType::List(Arc::new(Field::new("item", t, true)));
-    let tagged = |t: DataType, n: &str| Field::new(name, t, nullable).with_metadata([(PG_TYPE.to_string(), n.to_string())].into());
-    match type_name {
-        "int2vector" => tagged(list(DataType::Int16), "int2vector"),
-        "oidvector" => tagged(list(DataType::UInt32), "oidvector"),
-        _ => {
-            let pg = PgType::by_name(type_name).unwrap_or(pgtype::TEXT);
-            let plain = match pg.to_arrow() {
-                // Elements of arrays carry no metadata here: functions over arrays compare element types exactly.
-                DataType::List(f) => list(f.data_type().clone()),
-                t => t,
-            };
-            pgtype::field(name, plain, nullable, pg)
-        }
-    }
+    let pg = PgType::by_name(type_name).unwrap_or(pgtype::TEXT);
+    let plain = match pg.to_arrow() {
+        // Elements of arrays carry no metadata here: functions over arrays compare element types exactly.
+        DataType::List(f) => list(f.data_type().clone()),
+        t => t,
+    };
+    pgtype::field(name, plain, nullable, pg)
 }
 
 /// The Arrow schema of a system relation. Every column is nullable, also where `attnotnull` says otherwise: with fields that cannot be NULL,

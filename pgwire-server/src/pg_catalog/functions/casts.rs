@@ -13,44 +13,57 @@ use crate::pg_catalog::{split_path, types};
 
 pub(super) const FUNCTIONS: &[Def] = &[
     strict("fjord_regclass", "oid", |env, r| Ok(class_oid(env, r, 0)?.into())),
-    strict("fjord_regclass_text", "text", |env, r| {
-        let Some(oid) = class_oid(env, r, 0)? else { return Ok(Value::Null) };
-        Ok(class_text(env, oid).into())
-    }),
+    strict("fjord_regclass_text", "text", |env, r| Ok(class_oid(env, r, 0)?.map(|o| class_text(env, o)).into())),
+    strict("fjord_regclass_out", "regclass", |env, r| Ok(shown(class_oid(env, r, 0)?, |o| class_text(env, o)))),
     strict("to_regclass", "oid", |env, r| Ok(r.text(0).and_then(|t| find_class(env, &t)).into())),
-    strict("fjord_regtype", "oid", |_, r| type_oid(r).map(Into::into)),
-    strict("fjord_regtype_text", "text", |_, r| {
-        Ok(match type_oid(r)? {
-            Some(0) | None => "-".into(),
-            Some(oid) if types::by_oid(oid).is_some() => types::format_type(oid, None).into(),
-            Some(oid) => oid.to_string().into(),
-        })
-    }),
-    strict("to_regtype", "oid", |_, r| Ok(r.text(0).and_then(|t| types::parse_type(&t)).map(|t| t.oid).into())),
+    strict("fjord_regtype", "oid", |env, r| type_oid(env, r).map(Into::into)),
+    strict("fjord_regtype_text", "text", |env, r| Ok(type_oid(env, r)?.map(|o| type_text(env, o)).into())),
+    strict("fjord_regtype_out", "regtype", |env, r| Ok(shown(type_oid(env, r)?, |o| type_text(env, o)))),
+    strict("to_regtype", "oid", |env, r| Ok(r.text(0).and_then(|t| find_type(env, &t)).into())),
     strict("fjord_regnamespace", "oid", |env, r| Ok(schema_oid(env, r)?.into())),
-    strict("fjord_regnamespace_text", "text", |env, r| {
-        let Some(oid) = schema_oid(env, r)? else { return Ok(Value::Null) };
-        Ok(super::catalog::schema_name(&env.model(), oid).unwrap_or_else(|| number(oid)).into())
-    }),
+    strict("fjord_regnamespace_text", "text", |env, r| Ok(schema_oid(env, r)?.map(|o| schema_text(env, o)).into())),
+    strict("fjord_regnamespace_out", "regnamespace", |env, r| Ok(shown(schema_oid(env, r)?, |o| schema_text(env, o)))),
     strict("to_regnamespace", "oid", |env, r| Ok(r.text(0).and_then(|t| find_schema(env, &t)).into())),
     strict("fjord_regrole", "oid", |env, r| Ok(role_oid(env, r)?.into())),
-    strict("fjord_regrole_text", "text", |env, r| {
-        let Some(oid) = role_oid(env, r)? else { return Ok(Value::Null) };
-        let name = env.model().role(oid).map(quote_ident);
-        let own = || (Model::role_oid(&env.session.user) == oid).then(|| quote_ident(&env.session.user));
-        Ok(name.or_else(own).unwrap_or_else(|| number(oid)).into())
-    }),
+    strict("fjord_regrole_text", "text", |env, r| Ok(role_oid(env, r)?.map(|o| role_text(env, o)).into())),
+    strict("fjord_regrole_out", "regrole", |env, r| Ok(shown(role_oid(env, r)?, |o| role_text(env, o)))),
     strict("to_regrole", "oid", |env, r| Ok(r.text(0).and_then(|t| find_role(env, &t)).into())),
     strict("fjord_regproc", "oid", |_, r| Ok(proc_oid(r)?.into())),
-    strict("fjord_regproc_text", "text", |_, r| {
-        let Some(oid) = proc_oid(r)? else { return Ok(Value::Null) };
-        Ok(pg_proc::name(oid).map_or_else(|| number(oid), quote_ident).into())
-    }),
+    strict("fjord_regproc_text", "text", |_, r| Ok(proc_oid(r)?.map(proc_text).into())),
+    strict("fjord_regproc_out", "regproc", |_, r| Ok(shown(proc_oid(r)?, proc_text))),
     strict("to_regproc", "oid", |_, r| {
         let oid = r.text(0).map(|t| pg_proc::oid(t.strip_prefix("pg_catalog.").unwrap_or(&t)));
         Ok(oid.filter(|o| *o != 0).into())
     }),
 ];
+
+/// A value of a `reg...` type for the wire: its name, and the OID for clients that read binary.
+fn shown(oid: Option<u32>, name: impl Fn(u32) -> String) -> Value<'static> {
+    oid.map(|o| fjord_engine::values::reg_value(&name(o), o)).into()
+}
+
+fn type_text(env: &Env, oid: u32) -> String {
+    let m = env.model();
+    match oid {
+        0 => "-".into(),
+        o if types::by_oid(o).is_some() || m.source_type(o).is_some() => m.format_type(o, None, &env.search_path()),
+        o => o.to_string(),
+    }
+}
+
+fn schema_text(env: &Env, oid: u32) -> String {
+    super::catalog::schema_name(&env.model(), oid).unwrap_or_else(|| number(oid))
+}
+
+fn role_text(env: &Env, oid: u32) -> String {
+    let name = env.model().role(oid).map(quote_ident);
+    let own = || (Model::role_oid(&env.session.user) == oid).then(|| quote_ident(&env.session.user));
+    name.or_else(own).unwrap_or_else(|| number(oid))
+}
+
+fn proc_text(oid: u32) -> String {
+    pg_proc::name(oid).map_or_else(|| number(oid), quote_ident)
+}
 
 /// What is printed for an OID that names nothing: `-` for none, else the number.
 fn number(oid: u32) -> String {
@@ -115,7 +128,12 @@ fn class_text(env: &Env, oid: u32) -> String {
     }
 }
 
-fn type_oid(r: &Row<'_>) -> Result<Option<u32>> {
+/// A type by name: a built-in one, or one of a source in a schema of the path.
+fn find_type(env: &Env, text: &str) -> Option<u32> {
+    types::parse_type(text).map(|t| t.oid).or_else(|| env.model().find_source_type(text, &env.search_path()))
+}
+
+fn type_oid(env: &Env, r: &Row<'_>) -> Result<Option<u32>> {
     if let Some(oid) = r.oid(0) {
         return Ok(Some(oid));
     }
@@ -123,7 +141,7 @@ fn type_oid(r: &Row<'_>) -> Result<Option<u32>> {
     if text == "-" {
         return Ok(Some(0));
     }
-    types::parse_type(&text).map(|t| Some(t.oid)).ok_or_else(|| unknown(SqlState::UNDEFINED_OBJECT, "type", &text))
+    find_type(env, &text).map(Some).ok_or_else(|| unknown(SqlState::UNDEFINED_OBJECT, "type", &text))
 }
 
 fn find_schema(env: &Env, text: &str) -> Option<u32> {

@@ -5,7 +5,7 @@ use fjord_engine::error::Result;
 use super::{Def, Env, Row, lax, strict};
 use crate::pg_catalog::definitions::{self, quote_ident};
 use crate::pg_catalog::model::Model;
-use crate::pg_catalog::relations::pg_description::{PG_CLASS, PG_FOREIGN_SERVER, PG_NAMESPACE};
+use crate::pg_catalog::relations::pg_description::{PG_CLASS, PG_CONSTRAINT, PG_FOREIGN_SERVER, PG_NAMESPACE};
 use crate::pg_catalog::table::Value;
 use crate::pg_catalog::types;
 
@@ -19,9 +19,14 @@ pub(super) const FUNCTIONS: &[Def] = &[
         };
         Ok(name.into())
     }),
-    lax("format_type", "text", |_, r| {
+    lax("format_type", "text", |env, r| {
         let Some(oid) = r.oid(0) else { return Ok(Value::Null) };
-        Ok(types::format_type(oid, r.int(1).and_then(|m| i32::try_from(m).ok())).into())
+        let typmod = r.int(1).and_then(|m| i32::try_from(m).ok());
+        Ok(match types::by_oid(oid) {
+            Some(_) => types::format_type(oid, typmod),
+            None => env.model().format_type(oid, typmod, &env.search_path()),
+        }
+        .into())
     }),
     strict("pg_table_is_visible", "bool", |env, r| {
         let (m, path) = (env.model(), env.search_path());
@@ -29,7 +34,10 @@ pub(super) const FUNCTIONS: &[Def] = &[
         let relation = m.relation(oid).or_else(|| m.index(oid).and_then(|i| m.relations.get(i.relation)));
         Ok(relation.map(|relation| definitions::is_visible(&m, relation, &path)).into())
     }),
-    strict("pg_type_is_visible", "bool", |_, r| Ok(r.oid(0).map(|o| types::by_oid(o).is_some()).into())),
+    strict("pg_type_is_visible", "bool", |env, r| {
+        let visible = |o| types::by_oid(o).is_some() || env.model().is_type_visible(o, &env.search_path());
+        Ok(r.oid(0).map(visible).into())
+    }),
     strict("pg_function_is_visible", "bool", visible),
     strict("pg_operator_is_visible", "bool", visible),
     strict("pg_opclass_is_visible", "bool", visible),
@@ -41,15 +49,19 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("pg_ts_dict_is_visible", "bool", visible),
     strict("pg_ts_parser_is_visible", "bool", visible),
     strict("pg_ts_template_is_visible", "bool", visible),
-    strict("pg_get_expr", "text", |_, r| Ok(r.text(0).into())),
+    strict("pg_get_expr", "text", |_, r| {
+        let pretty = r.bool(2) == Some(true);
+        Ok(r.text(0).map(|t| definitions::expression(&t, pretty).to_string()).into())
+    }),
     strict("pg_get_indexdef", "text", |env, r| {
         let Some(oid) = r.oid(0) else { return Ok(Value::Null) };
-        Ok(definitions::index(&env.model(), oid, r.int(1).unwrap_or(0)).into())
+        let path = env.search_path();
+        Ok(definitions::index(&env.model(), oid, r.int(1).unwrap_or(0), (r.bool(2) == Some(true)).then_some(path.as_slice())).into())
     }),
     strict("pg_get_constraintdef", "text", |env, r| {
         let (m, path) = (env.model(), env.search_path());
         let c = r.oid(0).and_then(|oid| m.constraint(oid));
-        Ok(c.and_then(|c| definitions::constraint(&m, c, &path)).into())
+        Ok(c.and_then(|c| definitions::constraint(&m, c, &path, r.bool(1) == Some(true))).into())
     }),
     strict("pg_get_viewdef", "text", |env, r| {
         let m = env.model();
@@ -59,7 +71,11 @@ pub(super) const FUNCTIONS: &[Def] = &[
     }),
     strict("pg_get_triggerdef", "text", nothing),
     strict("pg_get_ruledef", "text", nothing),
-    strict("pg_get_partkeydef", "text", nothing),
+    strict("pg_get_partkeydef", "text", |env, r| {
+        let m = env.model();
+        let key = r.oid(0).and_then(|o| m.relation(o)).and_then(|t| t.table.as_ref()?.partitioning.key.clone());
+        Ok(key.into())
+    }),
     strict("pg_get_partition_constraintdef", "text", nothing),
     strict("pg_get_statisticsobjdef", "text", nothing),
     strict("pg_get_statisticsobjdef_columns", "text", nothing),
@@ -84,9 +100,12 @@ pub(super) const FUNCTIONS: &[Def] = &[
     strict("pg_relation_is_publishable", "bool", |_, _| Ok(false.into())),
     strict("pg_relation_is_updatable", "int4", |_, _| Ok(0.into())),
     strict("pg_column_is_updatable", "bool", |_, _| Ok(false.into())),
-    // A set in Postgres: the ancestors of a partition. Nothing is a partition here, and its users unite it with the relation itself.
-    strict("pg_partition_ancestors", "oid", |_, r| Ok(r.oid(0).into())),
-    strict("pg_partition_root", "oid", nothing),
+    // A set in Postgres; the rewrite unnests it.
+    strict("fjord_partition_ancestors", "_oid", |env, r| {
+        let all = r.oid(0).map(|o| env.model().ancestors(o)).unwrap_or_default();
+        Ok(all.into_iter().map(i64::from).collect::<Vec<_>>().into())
+    }),
+    strict("pg_partition_root", "oid", |env, r| Ok(r.oid(0).and_then(|o| env.model().ancestors(o).pop()).into())),
     strict("pg_tablespace_location", "text", |_, _| Ok("".into())),
     strict("pg_relation_filenode", "oid", |_, r| Ok(r.oid(0).into())),
     strict("pg_relation_filepath", "text", nothing),
@@ -122,7 +141,9 @@ fn description(m: &Model, oid: u32, catalog: Option<&str>) -> Option<String> {
     let relation = || m.relation(oid).filter(|_| is("pg_class", PG_CLASS)).and_then(|r| r.comment.clone());
     let schema = || m.schema(oid).filter(|_| is("pg_namespace", PG_NAMESPACE)).and_then(|s| s.comment.clone());
     let server = || m.servers.iter().find(|s| s.oid == oid).filter(|_| is("pg_foreign_server", PG_FOREIGN_SERVER));
-    relation().or_else(schema).or_else(|| server()?.comment.clone())
+    let index = || m.index(oid).filter(|_| is("pg_class", PG_CLASS)).and_then(|i| i.info.comment.clone());
+    let constraint = || m.constraint(oid).filter(|_| is("pg_constraint", PG_CONSTRAINT)).and_then(|c| c.kind.comment().cloned());
+    relation().or_else(index).or_else(constraint).or_else(schema).or_else(|| server()?.comment.clone())
 }
 
 /// A schema's name, quoted where it must be.

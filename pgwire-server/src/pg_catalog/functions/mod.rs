@@ -7,6 +7,7 @@ mod session;
 pub(super) use session::address;
 mod sizes;
 mod text;
+mod typed;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -169,6 +170,7 @@ pub fn udfs(env: &Arc<Env>) -> Vec<Arc<ScalarUDF>> {
     let defs = tables.into_iter().flatten();
     let mut all: Vec<Arc<ScalarUDF>> = defs.map(|d| Arc::new(ScalarUDF::new_from_impl(Function::new(*d, env.clone())))).collect();
     all.push(Arc::new(ScalarUDF::new_from_impl(text::ArrayOrEmpty::new())));
+    all.push(Arc::new(ScalarUDF::new_from_impl(typed::Typed::new())));
     all
 }
 
@@ -193,7 +195,9 @@ impl Function {
         Function { def, env, signature: Signature::user_defined(volatility) }
     }
     fn field(&self) -> FieldRef {
-        Arc::new(table::field(self.def.name, self.def.returns, true))
+        let field = table::field(self.def.name, self.def.returns, true);
+        // A value for the wire carries its name and its OID in one text.
+        Arc::new(if self.def.returns.starts_with("reg") { field.with_data_type(DataType::Utf8) } else { field })
     }
 }
 

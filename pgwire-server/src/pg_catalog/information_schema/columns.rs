@@ -10,24 +10,28 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
     for (schema, r) in cx.visible() {
         for (i, c) in r.columns.iter().enumerate() {
             let t = types::by_oid(c.type_oid);
-            let name = t.map_or("text", |t| t.name);
+            let own = cx.model.source_type(c.type_oid);
+            let name = own.map_or_else(|| t.map_or("text", |t| t.name), |o| o.name.as_str());
+            let type_schema = own.and_then(|o| cx.model.schemas.get(o.schema)).map_or("pg_catalog", |s| s.name.as_str());
             let mut row: Vec<(&'static str, Value<'_>)> = vec![
                 ("table_catalog", cx.database()),
                 ("table_schema", (&schema.name).into()),
                 ("table_name", (&r.name).into()),
                 ("column_name", (&c.name).into()),
                 ("ordinal_position", (i + 1).into()),
-                ("column_default", c.default.as_deref().into()),
+                ("column_default", c.default.as_deref().filter(|_| !c.generated).into()),
                 ("is_nullable", if c.not_null { "NO" } else { "YES" }.into()),
-                ("data_type", data_type(t).into()),
+                ("data_type", own.map_or_else(|| data_type(t), |o| if o.element == 0 { "USER-DEFINED" } else { "ARRAY" }.into()).into()),
                 ("udt_catalog", cx.database()),
-                ("udt_schema", "pg_catalog".into()),
+                ("udt_schema", type_schema.into()),
                 ("udt_name", name.into()),
                 ("dtd_identifier", (i + 1).to_string().into()),
                 ("is_self_referencing", "NO".into()),
-                ("is_identity", "NO".into()),
+                ("is_identity", if c.identity.is_some() { "YES" } else { "NO" }.into()),
+                ("identity_generation", c.identity.map(|i| if i == 'a' { "ALWAYS" } else { "BY DEFAULT" }).into()),
                 ("identity_cycle", "NO".into()),
-                ("is_generated", "NEVER".into()),
+                ("is_generated", if c.generated { "ALWAYS" } else { "NEVER" }.into()),
+                ("generation_expression", c.default.as_deref().filter(|_| c.generated).into()),
                 ("is_updatable", "NO".into()),
             ];
             describe(name, c.typmod, &mut row);

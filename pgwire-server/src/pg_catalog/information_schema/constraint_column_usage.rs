@@ -1,4 +1,6 @@
-//! `constraint_column_usage`: the columns that a key is over; of a foreign key, the referenced ones.
+//! `constraint_column_usage`: the columns that a key or a check is over; of a foreign key, the referenced ones.
+
+use fjord_engine::source::{CheckInfo, KeyInfo};
 
 use crate::pg_catalog::information_schema::Facts;
 use crate::pg_catalog::model::ConstraintKind;
@@ -9,9 +11,9 @@ use crate::pg_catalog::table::Rows;
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
     for c in &cx.model.constraints {
         let (place, names): (usize, Vec<&String>) = match &c.kind {
-            ConstraintKind::Key(k) => {
+            ConstraintKind::Key(KeyInfo { columns, .. }) | ConstraintKind::Check(CheckInfo { columns, .. }) => {
                 let Some(r) = cx.model.relations.get(c.relation) else { continue };
-                (c.relation, k.columns.iter().filter_map(|i| r.columns.get(*i)).map(|c| &c.name).collect())
+                (c.relation, columns.iter().filter_map(|i| r.columns.get(*i)).map(|c| &c.name).collect())
             }
             ConstraintKind::Foreign(fk, Some(to)) => (*to, fk.to_columns.iter().collect()),
             ConstraintKind::Foreign(_, None) => continue,

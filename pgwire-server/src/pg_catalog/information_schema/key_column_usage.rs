@@ -10,6 +10,7 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
     for c in &cx.model.constraints {
         let Some((schema, r)) = cx.relation(c.relation) else { continue };
         let (columns, foreign) = match &c.kind {
+            ConstraintKind::Check(_) => continue,
             ConstraintKind::Key(k) => (&k.columns, None),
             ConstraintKind::Foreign(fk, to) => (&fk.columns, Some((fk, to))),
         };

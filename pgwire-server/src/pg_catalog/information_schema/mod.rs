@@ -6,6 +6,7 @@ use super::relations::{Context, Fill};
 use super::table::Value;
 
 pub mod character_sets;
+pub mod check_constraints;
 pub mod columns;
 pub mod constraint_column_usage;
 pub mod foreign_servers;
@@ -43,6 +44,7 @@ impl Facts for Context<'_> {
 
 const FILLED: &[(&str, Fill)] = &[
     ("character_sets", character_sets::fill),
+    ("check_constraints", check_constraints::fill),
     ("columns", columns::fill),
     ("constraint_column_usage", constraint_column_usage::fill),
     ("foreign_servers", foreign_servers::fill),

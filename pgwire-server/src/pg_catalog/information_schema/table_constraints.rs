@@ -27,11 +27,12 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
         let (kind, deferrable) = match &c.kind {
             ConstraintKind::Key(k) if k.primary => ("PRIMARY KEY", k.deferrable),
             ConstraintKind::Key(k) => ("UNIQUE", k.deferrable),
+            ConstraintKind::Check(_) => ("CHECK", false),
             ConstraintKind::Foreign(fk, _) => ("FOREIGN KEY", fk.definition.contains(" DEFERRABLE")),
         };
         push(&schema.name, &r.name, &c.name, kind, deferrable);
     }
-    for (schema, r) in cx.visible().filter(|(_, r)| r.kind == 'r') {
+    for (schema, r) in cx.visible().filter(|(_, r)| matches!(r.kind, 'r' | 'p')) {
         for (i, _) in r.columns.iter().enumerate().filter(|(_, c)| c.not_null) {
             push(&schema.name, &r.name, &format!("{}_{}_{}_not_null", schema.oid, r.oid, i + 1), "CHECK", false);
         }

@@ -10,20 +10,25 @@ pub mod pg_am;
 pub mod pg_attrdef;
 pub mod pg_attribute;
 pub mod pg_authid;
+pub mod pg_cast;
 pub mod pg_class;
 pub mod pg_collation;
 pub mod pg_constraint;
 pub mod pg_database;
 pub mod pg_description;
+pub mod pg_enum;
 pub mod pg_foreign_data_wrapper;
 pub mod pg_foreign_server;
 pub mod pg_index;
 pub mod pg_indexes;
+pub mod pg_inherits;
 pub mod pg_language;
 pub mod pg_matviews;
 pub mod pg_namespace;
 pub mod pg_opclass;
+pub mod pg_operator;
 pub mod pg_opfamily;
+pub mod pg_partitioned_table;
 pub mod pg_proc;
 pub mod pg_range;
 pub mod pg_roles;
@@ -98,20 +103,25 @@ const FILLED: &[(&str, Fill)] = &[
     ("pg_attrdef", pg_attrdef::fill),
     ("pg_attribute", pg_attribute::fill),
     ("pg_authid", pg_authid::fill),
+    ("pg_cast", pg_cast::fill),
     ("pg_class", pg_class::fill),
     ("pg_collation", pg_collation::fill),
     ("pg_constraint", pg_constraint::fill),
     ("pg_database", pg_database::fill),
     ("pg_description", pg_description::fill),
+    ("pg_enum", pg_enum::fill),
     ("pg_foreign_data_wrapper", pg_foreign_data_wrapper::fill),
     ("pg_foreign_server", pg_foreign_server::fill),
     ("pg_index", pg_index::fill),
     ("pg_indexes", pg_indexes::fill),
+    ("pg_inherits", pg_inherits::fill),
     ("pg_language", pg_language::fill),
     ("pg_matviews", pg_matviews::fill),
     ("pg_namespace", pg_namespace::fill),
     ("pg_opclass", pg_opclass::fill),
+    ("pg_operator", pg_operator::fill),
     ("pg_opfamily", pg_opfamily::fill),
+    ("pg_partitioned_table", pg_partitioned_table::fill),
     ("pg_proc", pg_proc::fill),
     ("pg_range", pg_range::fill),
     ("pg_roles", pg_roles::fill),

@@ -1,6 +1,6 @@
-//! `pg_class`: tables, views and indexes. Live tables are `r`, whatever they are at the source.
+//! `pg_class`: tables, views and indexes. Foreign tables and files are `r`; partitioned tables and their partitions are what they are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Context;
 use super::pg_am::{HEAP, access_method};
@@ -17,6 +17,10 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             triggers.insert(c.relation);
             triggers.extend(to);
         }
+    }
+    let mut checks: HashMap<usize, usize> = HashMap::new();
+    for c in cx.model.constraints.iter().filter(|c| matches!(c.kind, ConstraintKind::Check(_))) {
+        *checks.entry(c.relation).or_default() += 1;
     }
     for (at, r) in cx.model.relations.iter().enumerate() {
         let Some(schema) = cx.model.schema_of(r) else { continue };
@@ -36,11 +40,15 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             ("relpersistence", 'p'.into()),
             ("relkind", r.kind.into()),
             ("relnatts", r.columns.len().into()),
+            ("relchecks", checks.get(&at).copied().unwrap_or(0).into()),
+            ("relhassubclass", (r.kind == 'p').into()),
+            ("relispartition", cx.model.parent(r).is_some().into()),
+            ("relpartbound", table.and_then(|t| t.partitioning.bound.as_deref()).into()),
             ("relhasrules", (r.kind == 'v').into()),
             ("relhastriggers", triggers.contains(&at).into()),
             ("relrowsecurity", table.is_some_and(|t| t.row_security).into()),
             ("relispopulated", true.into()),
-            ("relreplident", if r.kind == 'r' { 'd' } else { 'n' }.into()),
+            ("relreplident", if matches!(r.kind, 'r' | 'p') { 'd' } else { 'n' }.into()),
         ]);
     }
     for i in &cx.model.indexes {
@@ -53,8 +61,8 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             ("relam", access_method(&i.info.method).into()),
             ("reltuples", (-1.0).into()),
             ("relpersistence", 'p'.into()),
-            ("relkind", 'i'.into()),
-            ("relnatts", i.info.columns.len().into()),
+            ("relkind", if r.kind == 'p' { 'I' } else { 'i' }.into()),
+            ("relnatts", (i.info.columns.len() + i.info.included.len()).into()),
             ("relispopulated", true.into()),
             ("relreplident", 'n'.into()),
         ]);

@@ -1,4 +1,4 @@
-//! `pg_constraint`: primary, unique and foreign keys of the sources. Checks are not introspected.
+//! `pg_constraint`: primary, unique and foreign keys and checks of the sources.
 
 use super::Context;
 use crate::pg_catalog::definitions::action_code;
@@ -15,14 +15,25 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             ("oid", c.oid.into()),
             ("conname", (&c.name).into()),
             ("connamespace", schema.oid.into()),
-            ("convalidated", true.into()),
             ("conrelid", relation.oid.into()),
             ("conindid", c.index_oid.into()),
             ("conislocal", true.into()),
-            ("connoinherit", true.into()),
         ];
         match &c.kind {
+            ConstraintKind::Check(k) => row.extend([
+                ("contype", 'c'.into()),
+                ("conkey", numbers(&k.columns).into()),
+                ("confupdtype", ' '.into()),
+                ("confdeltype", ' '.into()),
+                ("confmatchtype", ' '.into()),
+                ("convalidated", (!k.definition.ends_with(" NOT VALID")).into()),
+                ("connoinherit", k.definition.contains(" NO INHERIT").into()),
+                ("conbin", k.definition.as_str().into()),
+            ]),
             ConstraintKind::Key(k) => row.extend([
+                ("connoinherit", true.into()),
+                ("convalidated", true.into()),
+                ("condeferred", k.definition.contains(" INITIALLY DEFERRED").into()),
                 ("contype", if k.primary { 'p' } else { 'u' }.into()),
                 ("condeferrable", k.deferrable.into()),
                 ("conkey", numbers(&k.columns).into()),
@@ -37,6 +48,8 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
                 let to_numbers: Vec<i64> = fk.to_columns.iter().map(|n| i64::try_from(place(n)).unwrap_or(0)).collect();
                 row.extend([
                     ("contype", 'f'.into()),
+                    ("connoinherit", true.into()),
+                    ("convalidated", (!fk.definition.ends_with(" NOT VALID")).into()),
                     ("condeferrable", fk.definition.contains(" DEFERRABLE").into()),
                     ("condeferred", fk.definition.contains(" INITIALLY DEFERRED").into()),
                     ("confrelid", target.map(|t| t.oid).into()),

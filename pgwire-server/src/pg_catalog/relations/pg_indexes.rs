@@ -12,7 +12,7 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             ("schemaname", cx.model.schema_of(r).map(|s| &s.name).into()),
             ("tablename", (&r.name).into()),
             ("indexname", (&i.info.name).into()),
-            ("indexdef", definitions::index(cx.model, i.oid, 0).into()),
+            ("indexdef", definitions::index(cx.model, i.oid, 0, None).into()),
         ]);
     }
 }

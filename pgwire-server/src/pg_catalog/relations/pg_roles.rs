@@ -10,6 +10,10 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
         rows.push(&[
             ("oid", oid.into()),
             ("rolsuper", (name == SYSTEM_ROLE).into()),
+            ("rolcreaterole", (name == SYSTEM_ROLE).into()),
+            ("rolcreatedb", (name == SYSTEM_ROLE).into()),
+            ("rolreplication", false.into()),
+            ("rolbypassrls", (name == SYSTEM_ROLE).into()),
             ("rolinherit", true.into()),
             ("rolcanlogin", true.into()),
             ("rolconnlimit", (-1).into()),

@@ -8,7 +8,7 @@ use crate::pg_catalog::table::Rows;
 /// Fills it.
 pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
     let indexed: HashSet<usize> = cx.model.indexes.iter().map(|i| i.relation).collect();
-    for (at, r) in cx.model.relations.iter().enumerate().filter(|(_, r)| r.kind == 'r') {
+    for (at, r) in cx.model.relations.iter().enumerate().filter(|(_, r)| matches!(r.kind, 'r' | 'p')) {
         rows.push(&[
             ("schemaname", cx.model.schema_of(r).map(|s| &s.name).into()),
             ("tablename", (&r.name).into()),

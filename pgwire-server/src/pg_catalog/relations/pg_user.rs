@@ -10,6 +10,9 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
         rows.push(&[
             ("usesysid", oid.into()),
             ("usesuper", (name == SYSTEM_ROLE).into()),
+            ("usecreatedb", (name == SYSTEM_ROLE).into()),
+            ("userepl", false.into()),
+            ("usebypassrls", (name == SYSTEM_ROLE).into()),
             ("passwd", "********".into()),
             ("usename", name.into()),
         ]);

@@ -6,13 +6,13 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, ObjectName,
-    Query, Select, SetExpr, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
+    ArrayElemTypeDef, BinaryOperator, CaseWhen, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, JoinOperator, Query,
+    Select, SetExpr, TableFactor, TableWithJoins, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use super::build::{bare, call, cast, folded, last, null};
-use super::expressions::part;
 use super::scope::system_relation;
+use super::typing;
 use crate::pg_catalog::columns::{Relation, Schema};
 use crate::pg_catalog::{information_schema, relations};
 
@@ -130,8 +130,8 @@ fn options_of(query: &Query) -> Option<Expr> {
     }
 }
 
-/// `CASE WHEN t.typtype = 'd' THEN (subquery)`: Fjord's types are base types, arrays, ranges and pseudo-types; there are no domains, composites or
-/// enums to look into. asyncpg asks for them by recursive subqueries.
+/// `CASE WHEN t.typtype = 'd' THEN (subquery)`: Fjord's types are base types, arrays, ranges and pseudo-types; there are no domains or composites
+/// to look into. asyncpg asks for them by recursive subqueries.
 fn absent_kind(when: &mut CaseWhen) {
     let Expr::BinaryOp { left, op: BinaryOperator::Eq, right } = bare(&when.condition) else { return };
     let column = match bare(left) {
@@ -141,19 +141,11 @@ fn absent_kind(when: &mut CaseWhen) {
     };
     let Expr::Value(v) = bare(right) else { return };
     let Value::SingleQuotedString(kind) = &v.value else { return };
-    if column != "typtype" || !matches!(kind.as_str(), "d" | "c" | "e") {
+    if column != "typtype" || !matches!(kind.as_str(), "d" | "c") {
         return;
     }
     let Expr::Subquery(q) = bare(&when.result) else { return };
-    let oid = || DataType::Custom(ObjectName(vec![part("oid")]), vec![]);
-    let array = |t: DataType| DataType::Array(ArrayElemTypeDef::SquareBracket(Box::new(t), None));
-    let text = q.to_string().to_lowercase().contains("::text");
-    let is_array = matches!(q.body.as_ref(), SetExpr::Select(s) if super::subqueries::aggregates(s));
-    when.result = null(match (is_array, text) {
-        (true, true) => array(DataType::Text),
-        (true, false) => array(oid()),
-        (false, _) => oid(),
-    });
+    when.result = null(typing::data_type(typing::of_subquery(q).as_deref().unwrap_or("oid")));
 }
 
 /// NULL in place of a subquery. Its parameters stay, so that the statement has as many as the client will send.

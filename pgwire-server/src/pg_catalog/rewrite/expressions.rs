@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Statement, Subscript, TableFactor, Value, VisitorMut,
+    Statement, Subscript, TableAlias, TableAliasColumnDef, TableFactor, Value, VisitorMut,
 };
 
 use super::build::{arguments, bare, call, folded, in_catalog, last, text};
@@ -130,6 +130,18 @@ pub fn printing(name: &str) -> Option<&'static str> {
         "fjord_regnamespace" | "to_regnamespace" => "fjord_regnamespace_text",
         "fjord_regrole" | "to_regrole" => "fjord_regrole_text",
         "fjord_regproc" | "to_regproc" => "fjord_regproc_text",
+        _ => return None,
+    })
+}
+
+/// What shows a `reg...` value to a client: its name in text, its OID in binary.
+pub fn showing(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "fjord_regclass" | "to_regclass" => "fjord_regclass_out",
+        "fjord_regtype" | "to_regtype" => "fjord_regtype_out",
+        "fjord_regnamespace" | "to_regnamespace" => "fjord_regnamespace_out",
+        "fjord_regrole" | "to_regrole" => "fjord_regrole_out",
+        "fjord_regproc" | "to_regproc" => "fjord_regproc_out",
         _ => return None,
     })
 }
@@ -270,6 +282,11 @@ fn function(expr: &mut Expr) {
         {
             *expr = call(&name, vec![]);
         }
+        "pg_partition_ancestors" => {
+            if let Some(args) = arguments(f) {
+                *expr = call("unnest", vec![call("fjord_partition_ancestors", args.into_iter().cloned().collect())]);
+            }
+        }
         "generate_subscripts" => {
             if let Some(args) = arguments(f) {
                 // The dimension stays an argument, for it may be a parameter.
@@ -301,8 +318,17 @@ fn table_function(factor: &mut TableFactor) {
     match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
             strip_schema(name);
-            if last(name).as_deref() == Some("unnest") {
-                let array_exprs = args
+            let ancestors = last(name).as_deref() == Some("pg_partition_ancestors");
+            if ancestors {
+                // A set of OIDs; its one column is named `relid`.
+                let own = TableAlias { explicit: true, name: Ident::new("pg_partition_ancestors"), columns: vec![], at: None };
+                let alias = alias.get_or_insert(own);
+                if alias.columns.is_empty() {
+                    alias.columns = vec![TableAliasColumnDef { name: Ident::new("relid"), data_type: None }];
+                }
+            }
+            if ancestors || last(name).as_deref() == Some("unnest") {
+                let array_exprs: Vec<Expr> = args
                     .args
                     .iter()
                     .filter_map(|a| match a {
@@ -310,6 +336,7 @@ fn table_function(factor: &mut TableFactor) {
                         _ => None,
                     })
                     .collect();
+                let array_exprs = if ancestors { vec![call("fjord_partition_ancestors", array_exprs)] } else { array_exprs };
                 *factor = TableFactor::UNNEST {
                     alias: alias.clone(),
                     array_exprs,

@@ -2,7 +2,8 @@
 //!
 //! In this order: [`expressions`] turns Postgres's spellings into plain ones (`OPERATOR(pg_catalog.~)`, `COLLATE`, `'t'::regclass`, functions named
 //! with their schema); [`empty`] takes out what reads relations that never have rows in Fjord; [`subqueries`] turns correlated scalar subqueries over
-//! the catalog into left joins; [`output`] makes the outermost SELECT print names for OIDs of objects. Only queries over the catalog are reshaped:
+//! the catalog into left joins; [`output`] makes the outermost SELECT print names for OIDs of objects. Before all,
+//! [`typing`] marks what would lose its Postgres type. Only queries over the catalog are reshaped:
 //! what reads a user's tables passes through the first step alone.
 
 mod build;
@@ -11,6 +12,7 @@ mod expressions;
 mod output;
 mod scope;
 mod subqueries;
+mod typing;
 
 use std::ops::ControlFlow;
 
@@ -18,6 +20,10 @@ use sqlparser::ast::{Query, SetExpr, Statement, VisitMut, VisitorMut};
 
 /// Rewrites a statement.
 pub fn rewrite(statement: &mut Statement) {
+    if let Statement::Query(query) = statement {
+        typing::mark(query);
+        output::unshadow(query);
+    }
     let _ = statement.visit(&mut expressions::Expressions);
     let _ = statement.visit(&mut Queries { counter: 0 });
     if let Statement::Query(query) = statement {

@@ -1,0 +1,16 @@
+CREATE TABLE items (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, sku varchar(20) NOT NULL, price numeric(8,2) CHECK (price > 0), qty int DEFAULT 1 + 2, total numeric GENERATED ALWAYS AS (price * 2) STORED, at timestamp(3), span interval, ok boolean DEFAULT false, CONSTRAINT qty_range CHECK (qty >= 0 AND qty < 1000), CONSTRAINT sku_once UNIQUE (sku) INCLUDE (price) DEFERRABLE INITIALLY DEFERRED);
+CREATE INDEX items_lower ON items (lower(sku) DESC NULLS LAST, qty) WHERE qty > 0;
+CREATE INDEX items_hash ON items USING hash (qty);
+COMMENT ON INDEX items_lower IS 'case does not matter';
+COMMENT ON CONSTRAINT qty_range ON items IS 'what fits on a shelf';
+CREATE TABLE events (id bigint NOT NULL, at date NOT NULL, kind text DEFAULT 'x') PARTITION BY RANGE (at);
+CREATE TABLE events_2025 PARTITION OF events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01') PARTITION BY LIST (kind);
+CREATE TABLE events_2026_x PARTITION OF events_2026 FOR VALUES IN ('x', 'y');
+CREATE TABLE events_2026_rest PARTITION OF events_2026 DEFAULT;
+CREATE INDEX events_kind ON events (kind);
+CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');
+CREATE TABLE moods (id int PRIMARY KEY, mood mood NOT NULL, moods mood[]);
+INSERT INTO items (sku, price) VALUES ('A1', 2.5);
+INSERT INTO events VALUES (1, '2025-05-05', 'a'), (2, '2026-05-05', 'x'), (3, '2026-06-06', 'z');
+INSERT INTO moods VALUES (1, 'ok', '{sad,happy}');
