@@ -222,6 +222,13 @@ impl SqlError {
     pub fn cancelled() -> SqlError {
         SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
     }
+    /// Our own error inside a DataFusion error.
+    pub fn inside(e: &DataFusionError) -> Option<&SqlError> {
+        match e.find_root() {
+            DataFusionError::External(inner) => inner.downcast_ref::<SqlError>(),
+            _ => None,
+        }
+    }
     /// Adds the DETAIL line.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> SqlError {

@@ -21,8 +21,14 @@ pub fn denied(address: IpAddr) -> bool {
     }
 }
 
-/// Refuses options that point to a denied address, by number or by a name that resolves to one. (A name can resolve to another address later:
-/// the check is made again before each introspection, but the connection itself resolves anew.)
+/// The error for a host that has a denied address.
+pub fn refused(host: &str) -> SqlError {
+    SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("host \"{host}\" is a link-local or cloud metadata address"))
+        .hint("Such addresses are denied to connectors; allow_link_local = true under [secrets] in fjord.toml permits them.")
+}
+
+/// Refuses options that point to a denied address, by number or by a name that resolves to one. A name can resolve to another address later: the
+/// postgres connector checks the addresses that it connects to, again each time; for others the check is made before each introspection.
 pub(super) async fn check(options: &BTreeMap<String, String>) -> Result<()> {
     for host in hosts(options) {
         let found = match host.parse::<IpAddr>() {
@@ -33,11 +39,7 @@ pub(super) async fn check(options: &BTreeMap<String, String>) -> Result<()> {
             },
         };
         if found.into_iter().any(denied) {
-            return Err(SqlError::new(
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                format!("host \"{host}\" is a link-local or cloud metadata address"),
-            )
-            .hint("Such addresses are denied to connectors; allow_link_local = true under [secrets] in fjord.toml permits them."));
+            return Err(refused(&host));
         }
     }
     Ok(())

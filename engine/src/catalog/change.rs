@@ -435,7 +435,7 @@ impl Catalog {
 
     /// Opens, checks and introspects a connector that is not persisted yet.
     async fn prove(&self, name: &str, stored: &StoredConnector, state: &State) -> Result<(Entry, Outcome)> {
-        let entry = connector::open(name, stored, state, &self.types, &self.keys, Arc::default(), &self.me)?;
+        let entry = connector::open(name, stored, state, &self.types, &self.keys, Arc::default(), self)?;
         let checked = self.check_and_read(&entry).await;
         let (schema, outcome) = match checked {
             Ok(found) => found,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
@@ -54,6 +53,8 @@ pub(super) struct Loaded {
     pub at: Option<Instant>,
     /// The last attempt.
     pub tried: Option<Instant>,
+    /// When the last successful introspection began: it has seen every change up to then.
+    pub begun: Option<Instant>,
 }
 
 impl Entry {
@@ -69,7 +70,7 @@ impl Entry {
             ttl: self.ttl,
             timeout: self.timeout,
             loading: tokio::sync::Mutex::default(),
-            loaded: Mutex::new(Loaded { schema: l.schema.clone(), at: l.at, tried: None }),
+            loaded: Mutex::new(Loaded { schema: l.schema.clone(), at: l.at, tried: None, begun: l.begun }),
             health: self.health.clone(),
         }
     }
@@ -113,7 +114,7 @@ pub(super) fn open(
     types: &[Arc<dyn ConnectorType>],
     keys: &Keyring,
     health: Arc<Mutex<Health>>,
-    catalog: &Weak<Catalog>,
+    catalog: &Catalog,
 ) -> Result<Entry> {
     let kind = find_type(types, &stored.type_name)?;
     let mut given = BTreeMap::new();
@@ -135,8 +136,8 @@ pub(super) fn open(
     let values = OptionValues::validate(kind.name(), kind.options(), &given, secrets)?;
     let ttl = values.duration("schema_ttl").unwrap_or(DEFAULT_TTL);
     let timeout = values.duration("connect_timeout").unwrap_or(DEFAULT_CONNECT_TIMEOUT) + READ_TIMEOUT;
-    let inner = kind.open(name, values)?;
-    let source = Arc::new(Reporting { inner, name: name.into(), catalog: catalog.clone() });
+    let inner = kind.open(name, values.with_link_local(catalog.allow_link_local))?;
+    let source = Arc::new(Reporting { inner, name: name.into(), catalog: catalog.me.clone() });
     Ok(entry(name, stored, source, digest, addresses, ttl, timeout, health))
 }
 
@@ -162,7 +163,7 @@ fn entry(
         ttl,
         timeout,
         loading: tokio::sync::Mutex::default(),
-        loaded: Mutex::new(Loaded { schema, at: None, tried: None }),
+        loaded: Mutex::new(Loaded { schema, at: None, tried: None, begun: None }),
         health,
     }
 }
@@ -299,9 +300,8 @@ impl Source for Reporting {
                 }
             }
             Err(e) => {
-                let error = sql_error(e);
-                if let (Some(c), Some(error)) = (catalog.upgrade(), error) {
-                    c.report_error(&name, &error);
+                if let (Some(c), Some(error)) = (catalog.upgrade(), SqlError::inside(e)) {
+                    c.report_error(&name, error);
                 }
             }
         });
@@ -315,14 +315,6 @@ impl Source for Reporting {
     }
     async fn close(&self) {
         self.inner.close().await;
-    }
-}
-
-/// Our own error in a DataFusion error.
-fn sql_error(e: &DataFusionError) -> Option<SqlError> {
-    match e.find_root() {
-        DataFusionError::External(inner) => inner.downcast_ref::<SqlError>().cloned(),
-        _ => None,
     }
 }
 

@@ -31,7 +31,7 @@ use secret::Keyring;
 use state::{Commit, StoredOption, StoredSource};
 use store::Commits;
 
-pub use address::denied as address_denied;
+pub use address::{denied as address_denied, refused as address_refused};
 pub use change::{Outcome, SecretInfo};
 pub use health::{EVENTS_MAX, Event, Health, Phase};
 
@@ -216,6 +216,12 @@ impl Catalog {
         self.snapshot().connectors.get(name).cloned().ok_or_else(|| self.unknown_connector(name))
     }
 
+    /// Reads the schemas of these connectors again, because a query has found them changed. False where that did not work.
+    pub(crate) async fn read_again(&self, names: impl IntoIterator<Item = String>) -> bool {
+        let all = names.into_iter().map(|n| async move { self.refresh(&n).await.is_ok() });
+        futures::future::join_all(all).await.into_iter().all(|ok| ok)
+    }
+
     /// A remote query of a connector has begun to answer: its source is well.
     pub fn report_ok(&self, connector: &str) {
         if let Ok(entry) = self.entry(connector) {
@@ -345,12 +351,10 @@ impl Catalog {
                     (None, Some(b)) if b.stored.same_source(stored) && same_secrets => b.describe(stored),
                     (None, _) => {
                         close.extend(before);
-                        connector::open(name, stored, &commit.state, &self.types, &self.keys, health.clone(), &self.me).unwrap_or_else(
-                            |e| {
-                                events.extend(health.lock().failed(name, &e, true));
-                                connector::broken(name, stored, e, health.clone())
-                            },
-                        )
+                        connector::open(name, stored, &commit.state, &self.types, &self.keys, health.clone(), self).unwrap_or_else(|e| {
+                            events.extend(health.lock().failed(name, &e, true));
+                            connector::broken(name, stored, e, health.clone())
+                        })
                     }
                 };
                 events.extend(phase_of(name, &entry));
@@ -417,17 +421,18 @@ impl Catalog {
         });
     }
 
-    /// Introspects, one at a time per connector. `force`: even if another has just done it.
+    /// Introspects, one at a time per connector. `force`: with what the source is like from now on, whatever another has just read.
     async fn load(&self, entry: &Arc<Entry>, force: bool) -> Result<()> {
         let asked = Instant::now();
         let _one = entry.loading.lock().await;
         {
             let l = entry.loaded.lock();
-            // Another has tried while this one waited.
-            if !force && l.tried.is_some_and(|t| t >= asked) {
+            // Another has tried while this one waited; under `force` that counts only if it began after this one asked.
+            if (!force && l.tried.is_some_and(|t| t >= asked)) || l.begun.is_some_and(|b| b >= asked) {
                 return l.schema.as_ref().map(|_| ()).map_err(Clone::clone);
             }
         }
+        let begun = Instant::now();
         let result = entry.introspect(self.allow_link_local).await;
         let event = {
             let mut health = entry.health.lock();
@@ -448,6 +453,7 @@ impl Catalog {
                 Ok(schema) => {
                     l.schema = Ok(Arc::new(schema));
                     l.at = l.tried;
+                    l.begun = Some(begun);
                 }
                 // What was known stays known: a query then fails with the source's own error, not with "unknown table".
                 Err(e) if l.schema.is_err() => l.schema = Err(e),
@@ -493,7 +499,7 @@ impl Catalog {
             let state = inner.commit.state.clone();
             let used: Vec<Arc<Entry>> = inner.entries.values().filter(|e| reads_files(e, &state)).cloned().collect();
             for e in used {
-                let Ok(new) = connector::open(&e.name, &e.stored, &state, &self.types, &self.keys, e.health.clone(), &self.me) else {
+                let Ok(new) = connector::open(&e.name, &e.stored, &state, &self.types, &self.keys, e.health.clone(), self) else {
                     continue;
                 };
                 if new.secrets == e.secrets {
@@ -501,7 +507,7 @@ impl Catalog {
                 }
                 {
                     let l = e.loaded.lock();
-                    *new.loaded.lock() = connector::Loaded { schema: l.schema.clone(), at: l.at, tried: None };
+                    *new.loaded.lock() = connector::Loaded { schema: l.schema.clone(), at: l.at, tried: None, begun: l.begun };
                 }
                 let new = Arc::new(new);
                 inner.entries.insert(e.name.clone(), new.clone());

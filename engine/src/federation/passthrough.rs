@@ -18,7 +18,9 @@ use datafusion::physical_expr::projection::ProjectionExpr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use futures::TryStreamExt;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -152,13 +154,16 @@ impl ExecutionPlan for PassthroughExec {
                 stats.clone(),
             ));
         }
-        Ok(self.connector.source.execute(RemoteRequest {
+        let rows = self.connector.source.execute(RemoteRequest {
             input: RemoteInput::Text(self.text.to_string()),
             schema: self.schema.clone(),
-            scope,
+            scope: scope.clone(),
             memory: context.memory_pool().clone(),
             batch_rows: self.batch_rows,
             stats,
-        })?)
+        })?;
+        let name = self.connector.name.clone();
+        let watched = rows.inspect_err(move |e| scope.look_for_change(&name, e, false));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), watched)))
     }
 }

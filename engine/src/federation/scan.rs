@@ -288,12 +288,12 @@ impl ExecutionPlan for RemoteScanExec {
         let request = RemoteRequest {
             input: RemoteInput::Query(self.query.rel.clone()),
             schema: self.schema.clone(),
-            scope,
+            scope: scope.clone(),
             memory: context.memory_pool().clone(),
             batch_rows: self.batch_rows,
             stats: stats.clone(),
         };
-        let source = self.query.connector.source.clone();
+        let (source, name) = (self.query.connector.source.clone(), self.query.connector.name.clone());
         let rows: SendableRecordBatchStream = if self.dynamic.is_empty() {
             source.execute(request)?
         } else {
@@ -315,8 +315,9 @@ impl ExecutionPlan for RemoteScanExec {
             let total = usize::try_from(stats.bytes()).unwrap_or(usize::MAX);
             bytes.add(total.saturating_sub(counted));
             counted = total;
-            if let Ok(b) = &batch {
-                baseline.record_output(b.num_rows());
+            match &batch {
+                Ok(b) => baseline.record_output(b.num_rows()),
+                Err(e) => scope.look_for_change(&name, e, true),
             }
             batch
         });

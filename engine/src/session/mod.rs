@@ -84,6 +84,8 @@ pub struct Prepared {
     pub params: Vec<PgType>,
     /// The result's columns; `None` where it returns no rows.
     pub schema: Option<SchemaRef>,
+    /// The client has been told the columns, or will be by Describe: where the catalog changes so that they would be others, running it is 0A000.
+    pub columns_told: bool,
     plan: Option<Arc<Planned>>,
 }
 
@@ -91,6 +93,8 @@ pub struct Prepared {
 #[derive(Debug)]
 struct Planned {
     plan: LogicalPlan,
+    /// Its columns as the client sees them.
+    schema: SchemaRef,
     env: Arc<PlanEnv>,
     settings: Settings,
 }
@@ -139,7 +143,7 @@ impl Session {
     /// # Errors
     /// Syntax and names (42xxx), a connector that is paused (55000) or was not reached (08001), types that do not fit, 57014 on timeout.
     pub async fn prepare(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
-        let plain = |schema| Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, plan: None };
+        let plain = |schema| Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, columns_told: true, plan: None };
         match &statement.kind {
             StatementKind::Query(query) => {
                 let deadline = self.deadline();
@@ -234,8 +238,9 @@ impl Session {
         Ok(Prepared {
             statement: Arc::new(statement.clone()),
             params,
-            schema: Some(schema),
-            plan: Some(Arc::new(Planned { plan, env, settings })),
+            schema: Some(schema.clone()),
+            columns_told: true,
+            plan: Some(Arc::new(Planned { plan, schema, env, settings })),
         })
     }
 
@@ -265,7 +270,7 @@ impl Session {
         let declared: Vec<Option<PgType>> = prepared.params.iter().copied().map(Some).collect();
         let again = self.prepare_query(statement, query, &declared).await?;
         let explains = matches!(prepared.statement.kind, StatementKind::Explain { .. });
-        if let (false, Some(old), Some(new)) = (explains, &prepared.schema, &again.schema)
+        if let (true, Some(old), Some(new)) = (prepared.columns_told && !explains, &prepared.schema, &again.schema)
             && !same_columns(old, new)
         {
             return Err(SqlError::unsupported("cached plan must not change result type")
@@ -281,17 +286,15 @@ impl Session {
         let record = QueryRecord::new(scope.query_id, &self.info, &application, &text);
         let ending = Ending::new(self.engine.clone(), record.clone(), scope.cancel.clone());
         let work = async {
-            let planned = self.fresh(prepared).await?;
-            let running =
-                Running { state: self.running_state(&planned.env, &scope, &record), scope: scope.clone(), record: record.clone() };
-            let physical = running.physical(&planned, params).await?;
-            if let StatementKind::Explain { options, .. } = &prepared.statement.kind {
-                let (schema, rows) = explain::explain(&running, physical, options).await?;
-                let stream = MemoryStream::try_new(vec![rows], schema.clone(), None)?;
-                return Ok((schema, Box::pin(stream) as SendableRecordBatchStream, "EXPLAIN"));
+            let first = self.attempt(prepared, &params, &scope, &record).await;
+            let Err(e) = first else { return first };
+            // No row has gone to the client yet: where a source is not what the plan took it for, it is looked at again and the statement planned
+            // again, once.
+            let changed = scope.take_changed();
+            if changed.is_empty() || !self.engine.catalog.read_again(changed).await {
+                return Err(e);
             }
-            let schema = prepared.schema.clone().unwrap_or_else(|| names::shown(&physical.schema()));
-            Ok((schema, running.stream(physical)?, "SELECT"))
+            self.attempt(prepared, &params, &scope, &record).await
         };
         match deadline.run(&scope.cancel, work).await {
             Ok((schema, stream, tag)) => {
@@ -303,6 +306,25 @@ impl Session {
                 Err(e)
             }
         }
+    }
+
+    /// Plans where that is needed, starts, and waits for the first rows.
+    async fn attempt(
+        &self,
+        prepared: &Prepared,
+        params: &[ScalarValue],
+        scope: &Arc<QueryScope>,
+        record: &Arc<QueryRecord>,
+    ) -> Result<(SchemaRef, SendableRecordBatchStream, &'static str)> {
+        let planned = self.fresh(prepared).await?;
+        let running = Running { state: self.running_state(&planned.env, scope, record), scope: scope.clone(), record: record.clone() };
+        let physical = running.physical(&planned, params.to_vec()).await?;
+        if let StatementKind::Explain { options, .. } = &prepared.statement.kind {
+            let (schema, rows) = explain::explain(&running, physical, options).await?;
+            let stream = MemoryStream::try_new(vec![rows], schema.clone(), None)?;
+            return Ok((schema, Box::pin(stream), "EXPLAIN"));
+        }
+        Ok((planned.schema.clone(), run::started(running.stream(physical)?).await?, "SELECT"))
     }
 
     fn running_state(&self, env: &Arc<PlanEnv>, scope: &Arc<QueryScope>, record: &Arc<QueryRecord>) -> SessionState {
@@ -359,7 +381,9 @@ impl Running {
         Ok(self.state.create_physical_plan(&plan).await?)
     }
     pub(crate) fn stream(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        Ok(execute_stream(plan, self.state.task_ctx())?)
+        let waits_only = run::waits_only(&plan);
+        let rows = execute_stream(plan, self.state.task_ctx())?;
+        Ok(if waits_only { rows } else { run::apart(rows) })
     }
 }
 

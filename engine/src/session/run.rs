@@ -10,13 +10,17 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
-use futures::Stream;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
+use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan};
+use futures::{Stream, StreamExt};
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::registry::{QueryRecord, QueryState};
 use crate::engine::Engine;
 use crate::error::{Result, SqlError, SqlState};
+use crate::federation::scan::RemoteScanExec;
 
 /// When a statement must have ended.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +50,40 @@ impl Deadline {
 fn timed_out() -> SqlError {
     SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
         .hint("SET statement_timeout gives it more time; 0 turns it off.")
+}
+
+/// A plan that does no work of its own worth the name: it passes on what one remote query brings.
+pub(crate) fn waits_only(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.is::<RemoteScanExec>() || (plan.is::<ProjectionExec>() && plan.children().into_iter().all(waits_only))
+}
+
+/// The same rows, computed in a task of their own. An operator may compute for seconds before it lets go of its thread; whoever waits for the rows
+/// then still hears a cancel at once. Dropped, it ends the task where that next lets go. At most two batches are computed ahead.
+pub(crate) fn apart(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut builder = RecordBatchReceiverStreamBuilder::new(rows.schema(), 1);
+    let tx = builder.tx();
+    builder.spawn(async move {
+        while let Some(batch) = rows.next().await {
+            let last = batch.is_err();
+            if tx.send(batch).await.is_err() || last {
+                break;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
+}
+
+/// The same rows, once the first of them are there or the end is: an error before that is given back as such.
+pub(crate) async fn started(mut rows: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
+    while let Some(batch) = rows.next().await.transpose()? {
+        if batch.num_rows() > 0 {
+            let schema = rows.schema();
+            let all = futures::stream::once(std::future::ready(Ok(batch))).chain(rows);
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, all)));
+        }
+    }
+    Ok(Box::pin(EmptyRecordBatchStream::new(rows.schema())))
 }
 
 /// Ends the record of a query when it is dropped, whichever way that comes about.

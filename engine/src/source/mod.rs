@@ -19,7 +19,7 @@ use datafusion::execution::memory_pool::MemoryPool;
 use crate::error::Result;
 use crate::pushdown::{Dialect, Rel};
 
-pub use options::{OptionKind, OptionSpec, OptionValues, Secret};
+pub use options::{AddressGuard, OptionKind, OptionSpec, OptionValues, Secret, parse_duration};
 pub(crate) use options::{distance, parse_bool};
 pub use schema::{
     CheckInfo, ColumnInfo, ColumnStats, ForeignKey, IndexInfo, KeyInfo, Partitioning, SchemaInfo, SourceCatalog, TableInfo, TableKind,

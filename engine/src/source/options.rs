@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::error::{Result, SqlError, SqlState};
@@ -85,6 +86,24 @@ impl fmt::Debug for Secret {
 pub struct OptionValues {
     plain: BTreeMap<String, String>,
     secret: BTreeMap<String, Secret>,
+    /// Link-local and metadata addresses may be connected to.
+    allow_link_local: bool,
+}
+
+/// Which addresses a source may connect to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AddressGuard {
+    allow_link_local: bool,
+}
+
+impl AddressGuard {
+    /// 42501 for an address that is denied; `host` is what the user wrote.
+    pub fn check(self, host: &str, address: IpAddr) -> Result<()> {
+        if self.allow_link_local || !crate::catalog::address_denied(address) {
+            return Ok(());
+        }
+        Err(crate::catalog::address_refused(host))
+    }
 }
 
 impl OptionValues {
@@ -133,7 +152,18 @@ impl OptionValues {
                 plain.insert(spec.name.to_string(), v);
             }
         }
-        Ok(OptionValues { plain, secret: secrets })
+        Ok(OptionValues { plain, secret: secrets, allow_link_local: false })
+    }
+
+    /// The same for a source that may connect to link-local and metadata addresses.
+    #[must_use]
+    pub fn with_link_local(self, allow_link_local: bool) -> OptionValues {
+        OptionValues { allow_link_local, ..self }
+    }
+
+    /// Whether the source may connect to an address. Asked of the very address that is then connected to: a name may resolve to another one by then.
+    pub fn address_guard(&self) -> AddressGuard {
+        AddressGuard { allow_link_local: self.allow_link_local }
     }
 
     /// A text, if given or defaulted; also where it was given as `SECRET name`.
@@ -192,7 +222,7 @@ pub(crate) fn parse_bool(v: &str) -> Option<bool> {
 }
 
 /// A duration with unit (`us`, `ms`, `s`, `min` or `m`, `h`, `d`); a bare number is seconds.
-pub(crate) fn parse_duration(v: &str) -> Option<Duration> {
+pub fn parse_duration(v: &str) -> Option<Duration> {
     let v = v.trim();
     let split = v.find(|c: char| !c.is_ascii_digit()).unwrap_or(v.len());
     let n: u64 = v[..split].parse().ok()?;

@@ -1,5 +1,6 @@
 //! What travels with one query to every place that works for it: its id, its cancel token, its notices, and counters.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use crate::error::SqlState;
+use datafusion::error::DataFusionError;
+
+use crate::error::{SqlError, SqlState};
 
 /// Notices kept per query; further ones are dropped (a table of a million odd values must not fill memory).
 pub const NOTICES_MAX: usize = 100;
@@ -47,12 +50,21 @@ pub struct QueryScope {
     pub started: Instant,
     notices: Mutex<Vec<Notice>>,
     remotes: Mutex<Vec<Arc<RemoteStats>>>,
+    /// Connectors whose source has turned out to be other than the plan takes it for.
+    changed: Mutex<BTreeSet<String>>,
 }
 
 impl QueryScope {
     /// A new query.
     pub fn new(query_id: u64, cancel: CancellationToken) -> Arc<QueryScope> {
-        Arc::new(QueryScope { query_id, cancel, started: Instant::now(), notices: Mutex::default(), remotes: Mutex::default() })
+        Arc::new(QueryScope {
+            query_id,
+            cancel,
+            started: Instant::now(),
+            notices: Mutex::default(),
+            remotes: Mutex::default(),
+            changed: Mutex::default(),
+        })
     }
     /// Adds a notice.
     pub fn notice(&self, notice: Notice) {
@@ -72,6 +84,21 @@ impl QueryScope {
     /// Registers a remote query's counters.
     pub fn add_remote(&self, stats: Arc<RemoteStats>) {
         self.remotes.lock().push(stats);
+    }
+    /// A remote query of a connector failed: does the error say that the plan rests on a schema that is no more? `own_text`: the text was made
+    /// from the plan, so that names and types in it that do not exist are the plan's fault; in a user's own text they are the user's.
+    pub fn look_for_change(&self, connector: &str, error: &DataFusionError, own_text: bool) {
+        let Some(e) = SqlError::inside(error) else { return };
+        let code = e.state.0;
+        let of_plan = e.state != SqlState::INSUFFICIENT_PRIVILEGE
+            && (code.starts_with("42") || matches!(e.state, SqlState::INVALID_SCHEMA_NAME | SqlState::INVALID_TEXT_REPRESENTATION));
+        if e.state == SqlState::FDW_INCONSISTENT_DESCRIPTOR || (own_text && of_plan) {
+            self.changed.lock().insert(connector.to_string());
+        }
+    }
+    /// The connectors whose schema is to be read again, since the last call.
+    pub fn take_changed(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.changed.lock())
     }
     /// The remote queries so far.
     pub fn remotes(&self) -> Vec<Arc<RemoteStats>> {

@@ -332,7 +332,10 @@ impl<S: Socket> Connection<S> {
             StatementKind::Session(s) => {
                 let inner = match s {
                     SessionStatement::Declare { query, .. } | SessionStatement::CopyOut { query, .. } => {
-                        Some(guard.run(&mut self.io, Box::pin(session.prepare(query, &declared))).await?)
+                        let mut inner = guard.run(&mut self.io, Box::pin(session.prepare(query, &declared))).await?;
+                        // What describes it comes from the rows themselves: of FETCH, or the header of COPY.
+                        inner.columns_told = false;
+                        Some(inner)
                     }
                     _ => None,
                 };

@@ -7,7 +7,7 @@ use fjord_engine::{Result, SqlError, SqlState};
 use tokio_util::sync::CancellationToken;
 
 use super::io::Socket;
-use super::portal::PortalState;
+use super::portal::{Action, PortalState};
 use super::{Connection, session_statement};
 use crate::protocol::backend;
 
@@ -40,6 +40,10 @@ impl<S: Socket> Connection<S> {
                 .hint("Parameters need the extended protocol, or PREPARE and EXECUTE."));
         }
         planned.shown = shown;
+        if let Action::Engine(prepared) = &mut planned.action {
+            // The columns are told when the first rows are there.
+            prepared.columns_told = false;
+        }
         let mut portal = self.new_portal(Arc::new(planned), vec![], vec![]);
         if session_statement::reads_binary_cursor(&self.portals, &portal.planned) {
             portal.formats = vec![1];

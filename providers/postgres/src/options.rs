@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fjord_engine::source::{OptionKind, OptionSpec, OptionValues, Secret};
+use fjord_engine::source::{AddressGuard, OptionKind, OptionSpec, OptionValues, Secret};
 use fjord_engine::{Result, SqlError, SqlState};
 use url::Url;
 
@@ -125,6 +125,7 @@ pub(crate) struct PostgresOptions {
     pub unconstrained_numeric: UnconstrainedNumeric,
     pub system_schemas: bool,
     pub schema_ttl: Duration,
+    pub addresses: AddressGuard,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -167,6 +168,7 @@ impl PostgresOptions {
         }
         Ok(PostgresOptions {
             port,
+            addresses: values.address_guard(),
             database,
             password: values.secret("password").or(url.password),
             // Over a Unix socket the operating system is the protection; libpq ignores sslmode there, so do we.

@@ -5,6 +5,7 @@
 //! server and closes the connection.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -181,7 +182,7 @@ impl Pool {
     }
 
     async fn connect_unbounded(&self) -> Result<Open> {
-        let config = self.config();
+        let config = self.config(&self.resolve().await?);
         let open = match &self.tls {
             None => {
                 let (client, connection) = config.connect(NoTls).await.map_err(|e| self.origin.connecting(&e))?;
@@ -202,13 +203,36 @@ impl Pool {
         Ok(open)
     }
 
-    fn config(&self) -> Config {
+    /// The addresses of the host, each of them allowed. They are what is connected to: resolved again, a name could lead elsewhere.
+    async fn resolve(&self) -> Result<Vec<IpAddr>> {
+        let host = self.options.host.as_str();
+        if host.starts_with('/') {
+            return Ok(vec![]);
+        }
+        let found = tokio::net::lookup_host((host, self.options.port)).await.map_err(|e| {
+            self.origin
+                .error(SqlState::CONNECTION_UNABLE, format!("could not connect to {}: {e}", self.origin.location))
+                .hint("Check \"host\" and \"port\", that the source runs, and that a firewall lets it through.")
+        })?;
+        let mut all: Vec<IpAddr> = vec![];
+        for address in found.map(|a| a.ip()) {
+            self.options.addresses.check(host, address)?;
+            if !all.contains(&address) {
+                all.push(address);
+            }
+        }
+        Ok(all)
+    }
+
+    fn config(&self, addresses: &[IpAddr]) -> Config {
         let o = &self.options;
         let mut config = Config::new();
         if o.host.starts_with('/') {
             config.host_path(&o.host);
-        } else {
-            config.host(&o.host);
+        }
+        for address in addresses {
+            // The name is what a certificate is checked against.
+            config.host(&o.host).hostaddr(*address);
         }
         config.port(o.port).user(&o.user).dbname(&o.database).application_name(&o.application_name);
         config.connect_timeout(o.connect_timeout.max(Duration::from_millis(1)));
