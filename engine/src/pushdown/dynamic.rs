@@ -5,12 +5,13 @@
 
 use std::sync::Arc;
 
+use arrow::array::Array;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{self as physical, CaseExpr, DynamicFilterPhysicalExpr, InListExpr, Literal};
 use datafusion::physical_expr::utils::split_conjunction;
+use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
 use super::class::Class;
 use super::ir::{Rel, Scalar};
@@ -84,6 +85,10 @@ fn logical(e: &Arc<dyn PhysicalExpr>, schema: &DFSchema, keep: Keep) -> Option<E
         return logical(&d.current().ok()?, schema, keep);
     }
     if let Some(b) = e.downcast_ref::<physical::BinaryExpr>() {
+        // DataFusion sorts a NaN with its sign bit set (which `-x` and `inf - inf` give) below everything, a source above: no such bound is sent.
+        if is_nan(b.left()) || is_nan(b.right()) {
+            return None;
+        }
         let inner = if matches!(b.op(), Operator::And | Operator::Or) { keep } else { Keep::Exactly };
         let (left, right) = (logical(b.left(), schema, inner), logical(b.right(), schema, inner));
         return match (b.op(), left, right) {
@@ -93,7 +98,7 @@ fn logical(e: &Arc<dyn PhysicalExpr>, schema: &DFSchema, keep: Keep) -> Option<E
         };
     }
     if let Some(l) = e.downcast_ref::<InListExpr>() {
-        return in_list(l, schema);
+        return in_list(l, schema, keep);
     }
     if let Some(c) = e.downcast_ref::<CaseExpr>() {
         return if keep == Keep::More { partitioned(c, schema) } else { None };
@@ -101,18 +106,55 @@ fn logical(e: &Arc<dyn PhysicalExpr>, schema: &DFSchema, keep: Keep) -> Option<E
     None
 }
 
-/// A join's list holds duplicates and NULLs (which match nothing), and one of two equal zeros.
-fn in_list(l: &InListExpr, schema: &DFSchema) -> Option<Expr> {
+fn is_nan(e: &Arc<dyn PhysicalExpr>) -> bool {
+    match e.downcast_ref::<Literal>().map(Literal::value) {
+        Some(ScalarValue::Float32(Some(f))) => f.is_nan(),
+        Some(ScalarValue::Float64(Some(f))) => f.is_nan(),
+        _ => false,
+    }
+}
+
+/// A join's list: `k IN (...)`, or `struct(a, b) IN (...)` for keys of several columns. The latter becomes `a IN (...) AND b IN (...)`, which keeps
+/// every right row and some more.
+fn in_list(l: &InListExpr, schema: &DFSchema, keep: Keep) -> Option<Expr> {
     if l.negated() {
         return None;
     }
-    let mut list: Vec<Expr> = Vec::with_capacity(l.list().len());
-    let mut seen = std::collections::HashSet::new();
-    for item in l.list() {
-        let value = item.downcast_ref::<Literal>()?.value().clone();
-        if value.is_null() {
-            continue;
+    let values = l.list().iter().map(|item| item.downcast_ref::<Literal>().map(|l| l.value().clone()));
+    let values: Vec<ScalarValue> = values.collect::<Option<_>>()?;
+    let Some(key) = l.expr().downcast_ref::<ScalarFunctionExpr>() else {
+        return Some(one_of(logical(l.expr(), schema, Keep::Exactly)?, values));
+    };
+    if key.name() != "struct" || keep != Keep::More {
+        return None;
+    }
+    let mut all: Option<Expr> = None;
+    for (i, column) in key.args().iter().enumerate() {
+        // A column that cannot be said is left out, as any part of a conjunction.
+        let Some(column) = logical(column, schema, Keep::Exactly) else { continue };
+        let parts: Vec<ScalarValue> = values.iter().filter_map(|v| part(v, i)).collect();
+        if parts.len() < values.len() {
+            return None;
         }
+        let one = one_of(column, parts);
+        all = Some(all.map_or(one.clone(), |a| a.and(one)));
+    }
+    all
+}
+
+/// A field of a struct value.
+fn part(v: &ScalarValue, i: usize) -> Option<ScalarValue> {
+    match v {
+        ScalarValue::Struct(s) if i < s.num_columns() && s.len() == 1 => ScalarValue::try_from_array(s.column(i), 0).ok(),
+        _ => None,
+    }
+}
+
+/// `e IN (values)`. They hold duplicates and NULLs (which match nothing), and one of two equal zeros.
+fn one_of(e: Expr, values: Vec<ScalarValue>) -> Expr {
+    let mut list: Vec<Expr> = Vec::with_capacity(values.len());
+    let mut seen = std::collections::HashSet::new();
+    for value in values.into_iter().filter(|v| !v.is_null()) {
         let twin = floats::twin(&value);
         for v in std::iter::once(value).chain(twin) {
             if seen.insert(v.clone()) {
@@ -120,10 +162,10 @@ fn in_list(l: &InListExpr, schema: &DFSchema) -> Option<Expr> {
             }
         }
     }
-    if list.is_empty() {
-        return Some(Expr::Literal(ScalarValue::Boolean(Some(false)), None));
+    match list.is_empty() {
+        true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
+        false => Expr::InList(InList { expr: Box::new(e), list, negated: false }),
     }
-    Some(Expr::InList(InList { expr: Box::new(logical(l.expr(), schema, Keep::Exactly)?), list, negated: false }))
 }
 
 /// `CASE hash % n WHEN i THEN f_i ... ELSE false END`: a row meets one of the f_i, so their OR keeps every right row.

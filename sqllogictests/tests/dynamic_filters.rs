@@ -1,0 +1,175 @@
+//! Filters that a join makes while it runs: they reach the source in every form that DataFusion gives them, in time or bounded in time, and change no
+//! answer.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use fjord_harness::{Direction, FaultProxy, FjordServer, Postgres};
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+const SOURCE: &str = "
+-- The side that is probed: enough rows that waiting for a filter pays.
+CREATE TABLE facts AS SELECT i AS id, i % 5000 AS k, (i % 5000) / 10 AS a, i % 10 AS b, CASE WHEN i % 3 > 0 THEN i % 50 END AS n,
+    CASE i % 4 WHEN 0 THEN 0.0 WHEN 1 THEN -0.0 WHEN 2 THEN 'NaN' ELSE i END::float8 AS f, 'note ' || i AS note FROM generate_series(1, 100000) i;
+-- Wide rows: DataFusion partitions a join whose sides are both over 1 MiB.
+CREATE TABLE wide AS SELECT i * 3 AS k, i AS a, i % 10 AS b, repeat('w', 1500) AS filler FROM generate_series(1, 1000) i;
+CREATE TABLE few (a int, b int, n int, f float8);
+INSERT INTO few VALUES (1, 1, 1, 0.0), (1, 1, 1, 0.0), (2, 3, NULL, 7), (NULL, 4, 4, NULL), (499, NULL, 7, 'NaN');
+CREATE TABLE one AS SELECT 77 AS id;
+CREATE TABLE more AS SELECT i AS id, 'more ' || i AS note FROM generate_series(1, 150000) i;
+ANALYZE;";
+
+struct Setup {
+    postgres: Postgres,
+    /// Before the connector `right_`, whose tables build the joins.
+    proxy: FaultProxy,
+    fjord: FjordServer,
+    client: Client,
+}
+
+/// What was sent to the source for one table, and how many rows came.
+#[derive(Debug)]
+struct Sent {
+    text: String,
+    rows: i64,
+}
+
+async fn setup() -> Setup {
+    let postgres = Postgres::start().unwrap();
+    postgres.psql(SOURCE).unwrap();
+    let fjord = FjordServer::start().unwrap();
+    let proxy = FaultProxy::start(postgres.port()).unwrap();
+    let client = fjord.client().await.unwrap();
+    // Several connectors, so that a join is Fjord's whatever may be pushed to one source.
+    for (name, port) in [("left", postgres.port()), ("right", proxy.port()), ("mid", postgres.port())] {
+        let create = format!(
+            "CREATE CONNECTOR {name}_ TYPE postgres OPTIONS (host '127.0.0.1', port {port}, database 'postgres', user 'postgres', sslmode 'disable')"
+        );
+        client.simple_query(&create).await.unwrap();
+    }
+    Setup { postgres, proxy, fjord, client }
+}
+
+async fn rows(client: &Client, sql: &str) -> Vec<String> {
+    let answer = client.simple_query(sql).await.unwrap_or_else(|e| panic!("{sql}: {:?}", e.as_db_error()));
+    let rows = answer.iter().filter_map(|m| match m {
+        SimpleQueryMessage::Row(r) => Some((0..r.len()).map(|i| r.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|")),
+        _ => None,
+    });
+    rows.collect()
+}
+
+impl Setup {
+    /// Runs a query with and without dynamic filters; both answers are Postgres's. Gives back what was sent for `table` with them.
+    async fn check(&self, sql: &str, table: &str) -> Sent {
+        let mut with = rows(&self.client, sql).await;
+        let sent = self.sent(table).await;
+        rows(&self.client, "SET fjord.dynamic_filters = off").await;
+        let mut without = rows(&self.client, sql).await;
+        rows(&self.client, "SET fjord.dynamic_filters = on").await;
+        let source = self.postgres.client().await.unwrap();
+        let mut truth = rows(&source, &sql.replace("left_.public.", "").replace("right_.public.", "").replace("mid_.public.", "")).await;
+        (with.sort(), without.sort(), truth.sort());
+        assert_eq!(with, without, "{sql}");
+        assert_eq!(with, truth, "{sql}");
+        sent
+    }
+    async fn sent(&self, table: &str) -> Sent {
+        let sql =
+            format!("SELECT remote_text, rows FROM sys.remote_queries WHERE tables = 'public.{table}' ORDER BY query_id DESC LIMIT 1");
+        let row = self.client.query_one(&sql, &[]).await.unwrap();
+        // A side that was never read has sent nothing.
+        Sent { text: row.get::<_, Option<String>>(0).unwrap_or_default(), rows: row.get(1) }
+    }
+}
+
+#[tokio::test]
+async fn a_partitioned_joins_filter_is_sent_whole() {
+    let s = setup().await;
+    let sql = "SELECT f.id, f.note, length(w.filler) FROM left_.public.facts f JOIN right_.public.wide w ON f.k = w.k";
+    let plan = rows(&s.client, &format!("EXPLAIN {sql}")).await.join("\n");
+    assert!(plan.contains("mode=Partitioned"), "the test is about a partitioned join:\n{plan}");
+    let sent = s.check(sql, "facts").await;
+    assert!(sent.text.contains("IN (") && sent.text.contains(" OR "), "the lists of both partitions: {}", sent.text);
+    assert_eq!(sent.rows, 20_000, "only the rows that join: {}", sent.text);
+    assert!(sent.text.len() < 64 << 10, "{} bytes of text", sent.text.len());
+}
+
+#[tokio::test]
+async fn keys_of_several_columns_are_sent_column_by_column() {
+    let s = setup().await;
+    let sql = "SELECT f.id FROM left_.public.facts f JOIN right_.public.few x ON f.a = x.a AND f.b = x.b";
+    let sent = s.check(sql, "facts").await;
+    assert!(sent.text.contains("\"a\" IN (") && sent.text.contains("\"b\" IN ("), "{}", sent.text);
+    assert!(sent.rows < 2_000, "{} rows for {}", sent.rows, sent.text);
+    // Partitioned and of several columns.
+    let sql = "SELECT f.id, f.note, length(w.filler) FROM left_.public.facts f JOIN right_.public.wide w ON f.a = w.a AND f.b = w.b";
+    let sent = s.check(sql, "facts").await;
+    assert!(sent.rows < 100_000, "{} rows for {}", sent.rows, sent.text);
+}
+
+#[tokio::test]
+async fn nulls_duplicates_and_zeros_in_a_filter_change_nothing() {
+    let s = setup().await;
+    for (sql, most) in [
+        ("SELECT f.id, x.a FROM left_.public.facts f JOIN right_.public.few x ON f.n = x.n", 10_000),
+        ("SELECT f.id FROM left_.public.facts f JOIN right_.public.few x ON f.f = x.f", 100_000),
+        ("SELECT f.id FROM left_.public.facts f WHERE f.n IN (SELECT x.n FROM right_.public.few x)", 10_000),
+        ("SELECT f.id FROM left_.public.facts f WHERE f.f IN (SELECT x.f FROM right_.public.few x WHERE x.f = 0)", 60_000),
+        ("SELECT f.id FROM left_.public.facts f JOIN right_.public.few x ON f.f = -x.f AND f.b = x.b WHERE x.f < 9", 100_000),
+        // Nothing on the build side, or only NULLs: the other side is not read.
+        ("SELECT f.id FROM left_.public.facts f JOIN right_.public.few x ON f.k = x.n WHERE x.a = 2", 0),
+        // NULLs that do match.
+        ("SELECT n FROM left_.public.facts INTERSECT SELECT n FROM right_.public.few", 100_000),
+        ("SELECT f.id FROM left_.public.facts f JOIN right_.public.few x ON f.n IS NOT DISTINCT FROM x.n WHERE f.id < 500", 100_000),
+        ("SELECT a, n FROM left_.public.facts INTERSECT SELECT a, n FROM right_.public.few", 100_000),
+        ("SELECT n FROM left_.public.facts EXCEPT SELECT n FROM right_.public.few", 100_000),
+    ] {
+        let sent = s.check(sql, "facts").await;
+        assert!(sent.rows <= most, "{sql}: {} rows for {}", sent.rows, sent.text);
+    }
+}
+
+/// The scan of `facts` stands below an operator that starts it at once: before the outer join has its keys.
+const EARLY: &str = "SELECT f.id, f.note FROM right_.public.one l JOIN (SELECT f.id, m.note FROM left_.public.facts f \
+                     JOIN mid_.public.more m ON f.id = m.id WHERE md5(f.note) IS NOT NULL) f ON l.id = f.id";
+
+#[tokio::test]
+async fn a_filter_that_is_not_there_yet_is_waited_for() {
+    let s = setup().await;
+    rows(&s.client, "SET fjord.dynamic_filter_wait = '20s'").await;
+    let plan = rows(&s.client, &format!("EXPLAIN {EARLY}")).await.join("\n");
+    let early = plan.find("CoalescePartitionsExec").zip(plan.find("\"facts\"")).is_some_and(|(spawns, scan)| spawns < scan);
+    assert!(early, "the test is about a scan that is started before its filter is there:\n{plan}");
+    s.proxy.latency(Duration::from_millis(150));
+    let sent = s.check(EARLY, "facts").await;
+    assert!(sent.text.contains("77") && sent.rows <= 1, "{} rows for {}", sent.rows, sent.text);
+}
+
+#[tokio::test]
+async fn the_wait_for_a_filter_is_bounded() {
+    let s = setup().await;
+    rows(&s.client, EARLY).await;
+    let watcher = s.fjord.client().await.unwrap();
+    let sent = "SELECT remote_text FROM sys.remote_queries WHERE tables = 'public.facts' AND remote_text IS NOT NULL ORDER BY query_id";
+    let before = rows(&watcher, sent).await.len();
+    // The build side does not answer.
+    s.proxy.stall(Direction::ToClient, true);
+    let begun = Instant::now();
+    let query = rows(&s.client, EARLY);
+    // After 200 ms the scan is sent without the filter.
+    let started = async {
+        while rows(&watcher, sent).await.len() == before {
+            assert!(begun.elapsed() < Duration::from_secs(30), "never sent");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let started = begun.elapsed();
+        s.proxy.stall(Direction::ToClient, false);
+        started
+    };
+    let (found, started) = tokio::join!(query, started);
+    assert_eq!(found, ["77|more 77"]);
+    assert!(started >= Duration::from_millis(190), "the scan did not wait at all: {started:?}");
+    let text = rows(&watcher, sent).await.pop().unwrap();
+    assert!(!text.contains("77"), "{text}");
+}
