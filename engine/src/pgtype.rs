@@ -104,8 +104,18 @@ impl PgType {
     }
     /// The type of a field: by its metadata, else the default of its Arrow type. Types that Postgres lacks become the nearest that holds them
     /// without loss (unsigned 64 bit: numeric), structs and maps their JSON.
+    /// A cast leaves the metadata of its operand in its field: what cannot be of the Arrow type is not believed.
     pub fn of(field: &Field) -> PgType {
-        field.metadata().get(PG_TYPE).and_then(|n| PgType::by_name(n)).unwrap_or_else(|| PgType::of_arrow(field.data_type()))
+        let default = PgType::of_arrow(field.data_type());
+        match field.metadata().get(PG_TYPE).and_then(|n| PgType::by_name(n)) {
+            Some(named) if named == default || field.data_type().is_null() => named,
+            Some(INT2 | INT4 | INT8 | FLOAT4 | FLOAT8 | BOOL | DATE | TIMESTAMP | TIMESTAMPTZ) => default,
+            // Numbers are texts where they have more digits than a decimal.
+            Some(NUMERIC) if matches!(default, INT2 | INT4 | INT8 | FLOAT4 | FLOAT8) => default,
+            Some(TEXT | VARCHAR | BPCHAR) if default != TEXT => default,
+            Some(named) => named,
+            None => default,
+        }
     }
     /// The default type of an Arrow type.
     pub fn of_arrow(t: &DataType) -> PgType {

@@ -12,6 +12,7 @@ mod numbers;
 mod rounding;
 mod rows;
 mod sum;
+mod unions;
 mod zone;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub fn analyzer() -> Analyzer {
         rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, config.execution.time_zone.as_deref())),
         rule("fjord_numerics_meet_floats", |plan, _| numbers::rewrite(plan)),
         rule("fjord_split_averages", |plan, _| average::split(plan)),
+        rule("fjord_union_types", |plan, _| unions::rewrite(plan)),
     ];
     let after = [
         rule("fjord_check_arithmetic", |plan, _| checked::rewrite(plan)),
