@@ -20,6 +20,8 @@ use crate::tls::Tls;
 const PENDING_MAX: usize = 200;
 /// Connections that the kernel keeps until we accept them.
 const BACKLOG: u32 = 1024;
+/// What the kernel keeps for a client that has not read it yet (Linux takes twice of it for its own book-keeping).
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
 /// How long running statements may go on after a stop was asked for.
 pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
@@ -68,6 +70,8 @@ impl Server {
             socket.set_reuseaddr(true)?;
             // Inherited by accepted sockets: a client whose machine vanished is noticed in the end.
             socket.set_keepalive(true)?;
+            // Inherited too. Left to itself the kernel would take in MiBs for a client that does not read.
+            socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
             socket.bind(address)?;
             socket.listen(BACKLOG)
         };

@@ -1,7 +1,8 @@
 //! The reader: `COPY (query) TO STDOUT (FORMAT binary)` into Arrow batches, streaming, bounded, cancelled when nobody listens any more.
 //!
 //! Bounds: a batch ends at the wanted number of rows or at [`BATCH_BYTES`]; [`READ_AHEAD`] batches wait for the consumer, one more is being built.
-//! All of them are accounted in the query's memory pool. A source that is slow does not hold rows back: what has come is passed on after
+//! So a consumer that does not read has about 4 MiB read ahead of it here, and what the kernel's socket buffers hold. All of it is accounted in the
+//! query's memory pool. A source that is slow does not hold rows back: what has come is passed on after
 //! [`LINGER`].
 
 mod addresses;
@@ -40,8 +41,9 @@ use column::{Column, Fault};
 use copy::{Framing, Malformed};
 pub(crate) use lookup::{Statements, is_short};
 
-/// A batch ends when its rows took so many bytes on the wire.
-pub(crate) const BATCH_BYTES: usize = 8 << 20;
+/// A batch ends when its rows took so many bytes on the wire: large enough that the cost of a batch does not show, small enough that those that wait
+/// for a slow client are few MiB.
+pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// Finished batches that wait for the consumer.
 const READ_AHEAD: usize = 2;
 /// The longest that rows wait for more before they are passed on.
