@@ -167,7 +167,10 @@ impl FjordServer {
 
     fn command(&self) -> Command {
         let mut command = process::bound_command(&self.program, "KILL", None);
-        command.arg("serve").arg("--data-dir").arg(self.data_dir()).args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.arg("serve").args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        if !self.options.args.iter().any(|a| a == "--store") {
+            command.arg("--data-dir").arg(self.data_dir());
+        }
         if self.options.config.is_some() {
             command.arg("--config").arg(self.folder.path().join("fjord.toml"));
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fjord_engine::source::Secret;
 use fjord_engine::{Result, SqlError, SqlState};
@@ -44,6 +45,8 @@ pub struct ServerSection {
     pub database: Option<String>,
     /// Statements to run at each start.
     pub init_sql: Option<PathBuf>,
+    /// Statements that take so long or longer are logged (`5s`).
+    pub log_slow_statements: Option<String>,
 }
 
 /// `[tls]`
@@ -91,6 +94,8 @@ pub struct SecretsSection {
 pub struct LimitsSection {
     /// Sessions at a time.
     pub max_connections: Option<usize>,
+    /// Sessions of one role at a time.
+    pub max_connections_per_role: Option<usize>,
     /// Memory of all queries together (`2GB`).
     pub memory: Option<String>,
 }
@@ -154,6 +159,15 @@ impl Config {
             Ok(_) => Err(bad(format!("{SECRET_KEY_ENV} holds fewer than 16 characters"))),
             Err(_) => Ok(None),
         }
+    }
+
+    /// From which duration on statements are logged.
+    pub fn log_slow_statements(&self) -> Result<Option<Duration>> {
+        let Some(text) = &self.server.log_slow_statements else { return Ok(None) };
+        let found = fjord_engine::source::parse_duration(text);
+        found
+            .map(Some)
+            .ok_or_else(|| bad(format!("server.log_slow_statements \"{text}\" is no duration")).hint("Write it like 500ms or 5s."))
     }
 
     /// Memory for queries: as configured, or a quarter of a machine of unknown size: 1 GiB.

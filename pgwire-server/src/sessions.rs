@@ -19,6 +19,8 @@ pub struct SessionRegistry {
     sessions: RwLock<BTreeMap<i32, Arc<SessionEntry>>>,
     next_pid: AtomicI32,
     max: usize,
+    /// Of one role.
+    max_per_role: usize,
     started: SystemTime,
 }
 
@@ -114,9 +116,19 @@ impl CancelReason {
 impl SessionRegistry {
     /// A registry for at most `max` sessions.
     pub fn new(max: usize) -> Arc<SessionRegistry> {
+        SessionRegistry::limited(max, max)
+    }
+    /// The same, of which one role may have at most `max_per_role`.
+    pub fn limited(max: usize, max_per_role: usize) -> Arc<SessionRegistry> {
         // Process ids start at random, so that a client's stale key of a server that has restarted does not hit a new session's pid.
         let first = rand::rng().random_range(1_000..1_000_000);
-        Arc::new(SessionRegistry { sessions: RwLock::default(), next_pid: AtomicI32::new(first), max, started: SystemTime::now() })
+        Arc::new(SessionRegistry {
+            sessions: RwLock::default(),
+            next_pid: AtomicI32::new(first),
+            max,
+            max_per_role,
+            started: SystemTime::now(),
+        })
     }
     /// When the server began.
     pub fn started(&self) -> SystemTime {
@@ -131,6 +143,12 @@ impl SessionRegistry {
             return Err(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already")
                 .detail(format!("{} of {} connections are in use.", sessions.len(), self.max))
                 .hint("Close idle clients, or raise max_connections in fjord.toml."));
+        }
+        let of_role = sessions.values().filter(|s| s.user == who.user).count();
+        if of_role >= self.max_per_role {
+            return Err(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, format!("too many connections for role \"{}\"", who.user))
+                .detail(format!("{of_role} of {} connections of the role are in use.", self.max_per_role))
+                .hint("Close idle clients, or raise max_connections_per_role in fjord.toml."));
         }
         let pid = loop {
             let pid = self.next_pid.fetch_add(1, Ordering::Relaxed) & i32::MAX;

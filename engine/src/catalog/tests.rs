@@ -439,6 +439,36 @@ async fn two_servers_race_on_a_local_store() {
     assert_eq!(leftovers, 0);
 }
 
+/// Old commits are deleted, but never one of the last hundred nor one of the last hour: a server that has slept finds its way from those.
+#[tokio::test]
+async fn old_commits_are_pruned() {
+    let dir = tempfile::tempdir().unwrap();
+    let c = open(dir.path()).await;
+    let folder = dir.path().join("catalog");
+    let count = || std::fs::read_dir(&folder).unwrap().count();
+    for i in 0..120 {
+        c.create_view(&view(&format!("v{i}"), "SELECT 1"), false).await.unwrap();
+    }
+    assert_eq!((c.sequence(), count()), (120, 120), "all are young");
+    let old = std::time::SystemTime::now() - Duration::from_secs(2 * 3600);
+    for f in std::fs::read_dir(&folder).unwrap() {
+        std::fs::File::options().write(true).open(f.unwrap().path()).unwrap().set_modified(old).unwrap();
+    }
+    for i in 120..128 {
+        c.create_view(&view(&format!("v{i}"), "SELECT 1"), false).await.unwrap();
+    }
+    // In the background, after each 16th commit: 128 less the last 100.
+    let waited = tokio::time::timeout(Duration::from_secs(20), async {
+        while count() > 101 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "{} commits are left", count());
+    assert_eq!(count(), 101);
+    let again = open(dir.path()).await;
+    assert_eq!((again.sequence(), again.snapshot().views.len()), (128, 128));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_servers_race_on_an_object_store() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
 //! Running queries, and the last ones that finished: what `sys.queries`, `sys.remote_queries` and `sys.pushdown_summary` show.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -137,9 +137,37 @@ impl QueryRecord {
 pub struct QueryRegistry {
     running: Mutex<BTreeMap<u64, Arc<QueryRecord>>>,
     finished: Mutex<VecDeque<Arc<QueryRecord>>>,
+    slow: OnceLock<Duration>,
 }
 
 impl QueryRegistry {
+    /// Logs every query that takes so long or longer, when it has ended; its text without secrets. The first call counts.
+    pub fn log_slower_than(&self, least: Duration) {
+        let _ = self.slow.set(least);
+    }
+    fn log_if_slow(&self, record: &QueryRecord) {
+        let took = record.elapsed();
+        if !self.slow.get().is_some_and(|least| took >= *least) {
+            return;
+        }
+        let state = match record.state() {
+            QueryState::Running | QueryState::Finished => "finished".to_string(),
+            QueryState::Cancelled => "cancelled".to_string(),
+            QueryState::Failed(code, _) => format!("failed {code}"),
+        };
+        tracing::warn!(
+            query_id = record.id,
+            pid = record.pid,
+            user = record.user,
+            application_name = record.application_name,
+            ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            rows = record.rows(),
+            remote_queries = record.remotes().len(),
+            state,
+            statement = record.text,
+            "slow statement"
+        );
+    }
     pub(crate) fn begin(&self, record: Arc<QueryRecord>) {
         self.running.lock().insert(record.id, record);
     }
@@ -153,6 +181,7 @@ impl QueryRegistry {
             *end = Some((state, record.started.elapsed()));
         }
         self.running.lock().remove(&record.id);
+        self.log_if_slow(record);
         let mut finished = self.finished.lock();
         if finished.len() >= FINISHED_MAX {
             finished.pop_front();

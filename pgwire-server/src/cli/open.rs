@@ -41,7 +41,11 @@ pub async fn server(args: &StoreArgs, config: &Config, insecure: bool) -> Result
         allow_link_local: config.secrets.allow_link_local,
     };
     let engine = Engine::open(engine_config, connector_types()).await?;
-    let sessions = SessionRegistry::new(config.limits.max_connections.unwrap_or(MAX_CONNECTIONS).max(1));
+    if let Some(least) = config.log_slow_statements()? {
+        engine.queries.log_slower_than(least);
+    }
+    let max = config.limits.max_connections.unwrap_or(MAX_CONNECTIONS).max(1);
+    let sessions = SessionRegistry::limited(max, config.limits.max_connections_per_role.unwrap_or(max).max(1));
     crate::connectors::add_system_schemas(&engine, &sessions);
     Ok(Server::new(engine, sessions, auth, tls, insecure))
 }

@@ -30,6 +30,7 @@ pub struct Options {
     pub users: BTreeMap<String, Verifier>,
     pub tls: Option<(std::path::PathBuf, std::path::PathBuf)>,
     pub max_connections: Option<usize>,
+    pub max_per_role: Option<usize>,
 }
 
 impl Running {
@@ -49,7 +50,8 @@ impl Running {
             allow_link_local: false,
         };
         let engine = Engine::open(config, fjord_server::connectors::connector_types()).await.unwrap();
-        let sessions = SessionRegistry::new(options.max_connections.unwrap_or(100));
+        let max = options.max_connections.unwrap_or(100);
+        let sessions = SessionRegistry::limited(max, options.max_per_role.unwrap_or(max));
         fjord_server::connectors::add_system_schemas(&engine, &sessions);
         let tls = options.tls.map(|(c, k)| fjord_server::tls::load(&c, &k).unwrap());
         let auth = Auth::new(options.users, tls.as_ref().map(|t| t.certificate.as_slice()));
