@@ -13,6 +13,7 @@ pub mod node;
 pub mod planner;
 pub mod remote;
 pub mod report;
+pub mod withhold;
 
 pub use class::{AggregateCall, Class, Dialect, Judgement, RemoteText, SortSpec, Typed};
 pub use ir::{AggregateFunction, Equality, Family, JoinKind, Op, Order, Rel, RemoteType, Scalar, ScanColumn, SortKey, TextFacts, Value};

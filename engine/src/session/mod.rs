@@ -12,6 +12,7 @@ mod run;
 mod settings;
 pub(crate) mod state;
 mod types;
+mod verify;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -42,6 +43,7 @@ use crate::session::registry::QueryRecord;
 use crate::source::QueryScope;
 use crate::sql::{Statement, StatementKind};
 use run::{Deadline, Ending, QueryStream};
+use verify::Verifier;
 
 /// Who is connected, from where.
 #[derive(Debug, Clone)]
@@ -87,6 +89,13 @@ pub struct Prepared {
     /// The client has been told the columns, or will be by Describe: where the catalog changes so that they would be others, running it is 0A000.
     pub columns_told: bool,
     plan: Option<Arc<Planned>>,
+}
+
+impl Prepared {
+    /// The plan before it is optimized.
+    fn logical(&self) -> Option<LogicalPlan> {
+        self.plan.as_ref().map(|p| p.plan.clone())
+    }
 }
 
 /// A plan and what it was made against.
@@ -285,6 +294,7 @@ impl Session {
         let text = crate::sql::redacted(&prepared.statement);
         let record = QueryRecord::new(scope.query_id, &self.info, &application, &text);
         let ending = Ending::new(self.engine.clone(), record.clone(), scope.cancel.clone());
+        let verifier = Verifier::of(self, prepared, &params, &scope);
         let work = async {
             let first = self.attempt(prepared, &params, &scope, &record).await;
             let Err(e) = first else { return first };
@@ -298,6 +308,10 @@ impl Session {
         };
         match deadline.run(&scope.cancel, work).await {
             Ok((schema, stream, tag)) => {
+                let stream = match verifier {
+                    Some(v) => v.watch(stream),
+                    None => stream,
+                };
                 let stream = QueryStream::new(stream, schema.clone(), ending, deadline);
                 Ok(Execution { schema: Some(schema), stream: Some(Box::pin(stream)), tag: tag.into(), scope })
             }

@@ -70,6 +70,7 @@ pub const SETTINGS: &[SettingSpec] = &[
     ),
     spec("fjord.dynamic_filters", "on", Bool, "Send the keys of a join's build side to the source of the other side."),
     spec("fjord.pushdown", "on", Bool, "Push work into sources. Off: rows are pulled and all work is local."),
+    spec("fjord.verify", "off", Bool, "Run each query pushed and local; an error at the end of the rows where the answers differ."),
     spec("idle_in_transaction_session_timeout", "0", Milliseconds, "Ends a session that idles in a transaction."),
     spec("idle_session_timeout", "0", Milliseconds, "Ends an idle session."),
     spec("in_hot_standby", "off", ReadOnly, "Never: Fjord is no standby."),

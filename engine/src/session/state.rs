@@ -17,6 +17,7 @@ use crate::federation::scan::DynamicSettings;
 use crate::federation::tag::TagDynamicFilters;
 use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
+use crate::pushdown::withhold::{self, Withholding};
 
 /// Partitions of a plan: the sources bound most queries, and each partition costs memory.
 const PARTITIONS: usize = 2;
@@ -46,6 +47,9 @@ fn config(engine: &Engine) -> SessionConfig {
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = IN_LIST_VALUES;
     config
 }
+
+/// What a run that looks for a fault must not push; no client can set it.
+pub(crate) const WITHOUT: &str = "fjord.pushdown_without";
 
 /// The state of a session; a statement works on a clone of it.
 pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwLock<Settings>>) -> SessionState {
@@ -79,7 +83,10 @@ pub(crate) fn for_statement(base: &SessionState, env: &Arc<PlanEnv>) -> SessionS
     state.register_catalog_list(env.catalogs());
     apply(&mut state, &env.settings);
     state.mark_start_execution();
-    state
+    match withhold::PARTS.iter().find(|(part, _)| env.settings.get(WITHOUT) == Some(part)) {
+        Some((part, _)) => SessionStateBuilder::from(state).with_query_planner(Arc::new(Withholding(part))).build(),
+        None => state,
+    }
 }
 
 fn apply(state: &mut SessionState, settings: &Settings) {
