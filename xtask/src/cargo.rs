@@ -47,3 +47,14 @@ pub fn build_fjord(release: bool) -> Result<PathBuf> {
     }
     Ok(target_folder()?.join(if release { "release" } else { "debug" }).join("fjord"))
 }
+
+/// Builds the fuzzer and the `fjord` beside it, and runs it with these arguments.
+pub fn fuzz(arguments: &[String]) -> Result<()> {
+    let fjord = build_fjord(false)?;
+    if !command(&["build", "--package", "fjord-fuzzer"])?.status()?.success() {
+        return Err(Error::new("the fuzzer does not build"));
+    }
+    let mut fuzzer = Command::new(target_folder()?.join("debug/fjord-fuzzer"));
+    let status = fuzzer.args(arguments).env("FJORD_BIN", fjord).status()?;
+    if status.success() { Ok(()) } else { Err(Error::new("the fuzzer found differences, or could not run")) }
+}

@@ -17,6 +17,9 @@ cargo xtask <command>
 
   setup           install what tests and demo need (as root: by apt; Python environments; cargo-nextest)
   test [--full]   every check: fmt, clippy, build, all tests, the demo's answers. --full runs the long fuzzers
+  fuzz            the differential fuzzer: random queries pushed, local, and by Postgres itself
+      --seed N    repeat a run; otherwise the clock's, printed
+      --queries N how many, 10,000 unless told; --world N: one world of a seed; --workers N; --seconds N; --failures N
   demo            a throw-away Postgres, a sample shop and event files, Fjord, and a tour through psql; stays up until ctrl-C
       --check     run the tour, compare its answers with Postgres's own, and stop
       --release   build Fjord optimised first (takes longer, runs faster)
@@ -51,6 +54,7 @@ fn run(arguments: &[String]) -> Result<()> {
             let [full] = take_flags(command, flags, ["--full"])?;
             checks::run(full)
         }
+        "fuzz" => cargo::fuzz(flags),
         "demo" => {
             let [check, release, keep] = take_flags(command, flags, ["--check", "--release", "--keep"])?;
             demo::run(demo::Options { check, release, stay: keep || !check })

@@ -1,0 +1,115 @@
+//! The functions that expressions call, by their result.
+
+use super::expr::Arg::{self, Count, Date, Exact, Float, Number, Plain, Small, Text, Ts, Tz};
+
+/// A function: its text with `{}` for each argument, the arguments, and why Postgres's answer is not compared.
+pub(super) struct Function {
+    pub(super) template: &'static str,
+    pub(super) args: &'static [Arg],
+    pub(super) ours: Option<&'static str>,
+}
+
+const fn f(template: &'static str, args: &'static [Arg]) -> Function {
+    Function { template, args, ours: None }
+}
+
+const fn ours(template: &'static str, args: &'static [Arg], reason: &'static str) -> Function {
+    Function { template, args, ours: Some(reason) }
+}
+
+const CASE_MAPPING: &str = "case mapping by the source's locale";
+
+/// Text to text.
+pub(super) const TEXTS: &[Function] = &[
+    ours("upper({})", &[Text], CASE_MAPPING),
+    ours("lower({})", &[Text], CASE_MAPPING),
+    ours("initcap({})", &[Text], CASE_MAPPING),
+    f("substr({}, {}, {})", &[Text, Small, Count]),
+    f("substr({}, {})", &[Text, Small]),
+    f("left({}, {})", &[Text, Small]),
+    f("right({}, {})", &[Text, Small]),
+    f("trim({})", &[Text]),
+    f("ltrim({})", &[Text]),
+    f("rtrim({})", &[Text]),
+    f("btrim({}, {})", &[Text, Plain]),
+    f("replace({}, {}, {})", &[Text, Plain, Plain]),
+    f("lpad({}, {}, {})", &[Text, Count, Plain]),
+    f("rpad({}, {}, {})", &[Text, Count, Plain]),
+    f("reverse({})", &[Text]),
+    f("repeat({}, {})", &[Text, Count]),
+    f("split_part({}, {}, {})", &[Text, Plain, Count]),
+    f("concat({}, {})", &[Text, Text]),
+    f("concat_ws('-', {}, {})", &[Text, Text]),
+    f("({} || {})", &[Text, Text]),
+    f("({} || 'x')", &[Text]),
+    f("md5({})", &[Text]),
+    f("CAST({} AS text)", &[Exact]),
+    f("CAST({} AS text)", &[Date]),
+    f("CAST({} AS varchar)", &[Text]),
+    f("translate({}, 'abc', 'xy')", &[Text]),
+];
+
+/// Anything to a small integer.
+pub(super) const INTEGERS: &[Function] = &[
+    f("length({})", &[Text]),
+    f("char_length({})", &[Text]),
+    f("octet_length({})", &[Text]),
+    f("strpos({}, {})", &[Text, Plain]),
+    f("position({} IN {})", &[Plain, Text]),
+    f("ascii({})", &[Text]),
+    f("CAST(extract(year FROM {}) AS bigint)", &[Date]),
+    f("CAST(extract(month FROM {}) AS bigint)", &[Ts]),
+    f("CAST(date_part('day', {}) AS bigint)", &[Tz]),
+    f("CAST(extract(dow FROM {}) AS bigint)", &[Date]),
+];
+
+/// Numbers to numbers of the same family: integers and numerics.
+pub(super) const NUMBERS: &[Function] = &[
+    f("abs({})", &[Number]),
+    f("floor({})", &[Number]),
+    f("ceil({})", &[Number]),
+    f("round({})", &[Number]),
+    f("trunc({})", &[Number]),
+    f("round({}, 1)", &[Exact]),
+    f("greatest({}, {})", &[Number, Number]),
+    f("least({}, {})", &[Number, Number]),
+];
+
+/// Floats to floats.
+pub(super) const FLOATS: &[Function] = &[
+    f("abs({})", &[Float]),
+    f("floor({})", &[Float]),
+    f("ceil({})", &[Float]),
+    f("trunc({})", &[Float]),
+    ours("round({})", &[Float], "round half away from zero or to even"),
+    f("({} + {})", &[Float, Float]),
+    f("({} * {})", &[Float, Float]),
+    f("({} - {})", &[Float, Float]),
+    f("(- {})", &[Float]),
+];
+
+/// To boolean.
+pub(super) const BOOLEANS: &[Function] = &[
+    f("starts_with({}, {})", &[Text, Plain]),
+    ours("({} ~ 'a.c')", &[Text], "regular expressions"),
+    ours("({} ILIKE 'a%')", &[Text], CASE_MAPPING),
+    ours("({} NOT ILIKE '%B%')", &[Text], CASE_MAPPING),
+    ours("({} ILIKE 'k')", &[Text], CASE_MAPPING),
+];
+
+/// To timestamp.
+pub(super) const TIMESTAMPS: &[Function] = &[
+    f("date_trunc('month', {})", &[Ts]),
+    f("date_trunc('hour', {})", &[Ts]),
+    f("date_trunc('day', {})", &[Ts]),
+    f("CAST({} AS timestamp)", &[Date]),
+    f("({} + INTERVAL '1 day')", &[Ts]),
+    f("({} - INTERVAL '1 month')", &[Ts]),
+];
+
+/// To timestamptz.
+pub(super) const INSTANTS: &[Function] =
+    &[f("date_trunc('day', {})", &[Tz]), f("date_trunc('year', {})", &[Tz]), f("({} + INTERVAL '2 hours')", &[Tz])];
+
+/// To date.
+pub(super) const DATES: &[Function] = &[f("CAST({} AS date)", &[Ts]), f("CAST({} AS date)", &[Tz])];

@@ -1,0 +1,42 @@
+//! `fuzzer [--seed N] [--world N] [--queries N] [--workers N] [--seconds N] [--failures N]`: runs, prints what was exercised and what failed.
+#![allow(clippy::print_stdout)]
+
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use fjord_fuzzer::run::{Config, run};
+use fjord_harness::{Error, Result};
+
+fn main() -> ExitCode {
+    match fuzz() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("fuzzer: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn fuzz() -> Result<bool> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let mut config = Config { seed: now, queries: 10_000, first_world: 0, workers: 4, failures_max: 10, time_max: None };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(flag) = arguments.next() {
+        let value = arguments.next().and_then(|v| v.parse::<u64>().ok()).ok_or_else(|| Error::new(format!("{flag} needs a number")))?;
+        let small = usize::try_from(value).map_err(Error::at(&flag))?;
+        match flag.as_str() {
+            "--seed" => config.seed = value,
+            "--world" => (config.first_world, config.queries) = (value, 1),
+            "--queries" => config.queries = value,
+            "--workers" => config.workers = small,
+            "--failures" => config.failures_max = small,
+            "--seconds" => config.time_max = Some(Duration::from_secs(value)),
+            _ => return Err(Error::new(format!("no option {flag}"))),
+        }
+    }
+    println!("seed {}", config.seed);
+    let report = run(&config)?;
+    println!("{report}");
+    Ok(report.failures.is_empty())
+}
