@@ -69,7 +69,9 @@ impl Setup {
         rows(&self.client, "SET fjord.dynamic_filters = on").await;
         let source = self.postgres.client().await.unwrap();
         let mut truth = rows(&source, &sql.replace("left_.public.", "").replace("right_.public.", "").replace("mid_.public.", "")).await;
-        (with.sort(), without.sort(), truth.sort());
+        with.sort();
+        without.sort();
+        truth.sort();
         assert_eq!(with, without, "{sql}");
         assert_eq!(with, truth, "{sql}");
         sent

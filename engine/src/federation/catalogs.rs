@@ -13,6 +13,7 @@ use datafusion::catalog::view::ViewTable;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::SessionState;
+use datafusion::prelude::SessionConfig;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -60,6 +61,10 @@ impl PlanEnv {
     /// A state to plan and run one statement with.
     pub(crate) fn state(self: &Arc<Self>) -> SessionState {
         crate::session::state::for_statement(&self.base, self)
+    }
+    /// The session's configuration, for an execution that plans nothing.
+    pub(crate) fn config(&self) -> SessionConfig {
+        self.base.config().clone()
     }
     fn inner(&self) -> Arc<PlanEnv> {
         Arc::new(PlanEnv {

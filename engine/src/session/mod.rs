@@ -5,6 +5,8 @@
 
 pub mod explain;
 mod exponents;
+mod kept;
+pub mod lift;
 mod names;
 pub mod params;
 pub mod registry;
@@ -26,7 +28,7 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
@@ -39,9 +41,11 @@ use crate::error::{Result, SqlError};
 use crate::federation::catalogs::PlanEnv;
 use crate::federation::relations;
 use crate::pgtype::{self, PgType};
+use crate::pushdown::planner;
 use crate::session::registry::QueryRecord;
 use crate::source::QueryScope;
 use crate::sql::{Statement, StatementKind};
+use kept::Kept;
 use run::{Deadline, Ending, QueryStream};
 use verify::Verifier;
 
@@ -88,13 +92,24 @@ pub struct Prepared {
     pub schema: Option<SchemaRef>,
     /// The client has been told the columns, or will be by Describe: where the catalog changes so that they would be others, running it is 0A000.
     pub columns_told: bool,
-    plan: Option<Arc<Planned>>,
+    /// The text as the user wrote it, where the statement's own has parameters in place of literals.
+    shown: Option<Arc<str>>,
+    /// Replaced when the catalog or a setting has changed.
+    plan: Option<Arc<Mutex<Arc<Planned>>>>,
+}
+
+impl Prepared {
+    /// The same, to be shown with another text.
+    #[must_use]
+    pub fn under(&self, text: &str) -> Prepared {
+        Prepared { shown: Some(text.into()), ..self.clone() }
+    }
 }
 
 impl Prepared {
     /// The plan before it is optimized.
     fn logical(&self) -> Option<LogicalPlan> {
-        self.plan.as_ref().map(|p| p.plan.clone())
+        self.plan.as_ref().map(|p| p.lock().plan.clone())
     }
 }
 
@@ -106,6 +121,14 @@ struct Planned {
     schema: SchemaRef,
     env: Arc<PlanEnv>,
     settings: Settings,
+    /// The optimized plan, from the first execution on; `None` in it where each execution must plan.
+    kept: OnceLock<Option<Kept>>,
+}
+
+impl Planned {
+    fn kept(&self) -> Option<&Kept> {
+        self.kept.get_or_init(|| Kept::of(&self.plan, &self.env.state())).as_ref()
+    }
 }
 
 /// A statement that runs.
@@ -147,12 +170,46 @@ impl Session {
         Session { engine, info, settings: Arc::new(RwLock::new(settings)), base: OnceLock::new() }
     }
 
+    /// Plans a text that [`lift`] made; `None` where its literals must stay in it, or it does not plan: then the text itself tells why.
+    pub async fn prepare_lifted(&self, text: &str) -> Option<Prepared> {
+        let statement = crate::sql::parse(text).ok()?.pop()?;
+        let prepared = Box::pin(self.prepare(&statement, &[])).await.ok()?;
+        self.keeps(&prepared).then_some(prepared)
+    }
+
+    /// `fjord.plan_cache`.
+    pub fn keeps_plans(&self) -> bool {
+        self.settings.read().is_on("fjord.plan_cache")
+    }
+
+    /// Whether the plan of a statement may be used again.
+    pub fn keeps(&self, prepared: &Prepared) -> bool {
+        let planned = prepared.plan.as_ref().map(|p| p.lock().clone());
+        planned.is_some_and(|p| p.kept().is_some())
+    }
+
+    /// Whether the statement's plan was made under the present catalog and settings.
+    pub fn is_current(&self, prepared: &Prepared) -> bool {
+        prepared.plan.as_ref().is_some_and(|p| self.holds(&p.lock()))
+    }
+
+    fn holds(&self, planned: &Planned) -> bool {
+        planned.env.snapshot.version == self.engine.catalog.snapshot().version && planned.settings == *self.settings.read()
+    }
+
     /// Plans a statement and tells its parameters and columns. `params`: types that the client declared.
     ///
     /// # Errors
     /// Syntax and names (42xxx), a connector that is paused (55000) or was not reached (08001), types that do not fit, 57014 on timeout.
     pub async fn prepare(&self, statement: &Statement, params: &[Option<PgType>]) -> Result<Prepared> {
-        let plain = |schema| Prepared { statement: Arc::new(statement.clone()), params: vec![], schema, columns_told: true, plan: None };
+        let plain = |schema| Prepared {
+            statement: Arc::new(statement.clone()),
+            params: vec![],
+            schema,
+            shown: None,
+            columns_told: true,
+            plan: None,
+        };
         match &statement.kind {
             StatementKind::Query(query) => {
                 let deadline = self.deadline();
@@ -248,8 +305,9 @@ impl Session {
             statement: Arc::new(statement.clone()),
             params,
             schema: Some(schema.clone()),
+            shown: None,
             columns_told: true,
-            plan: Some(Arc::new(Planned { plan, schema, env, settings })),
+            plan: Some(Arc::new(Mutex::new(Arc::new(Planned { plan, schema, env, settings, kept: OnceLock::new() })))),
         })
     }
 
@@ -261,12 +319,22 @@ impl Session {
 
     /// The plan, made again where the catalog or a setting has changed since.
     async fn fresh(&self, prepared: &Prepared) -> Result<Arc<Planned>> {
-        let Some(planned) = &prepared.plan else { return Err(SqlError::internal("nothing to run")) };
+        let Some(slot) = &prepared.plan else { return Err(SqlError::internal("nothing to run")) };
         if let StatementKind::Query(q) = &prepared.statement.kind {
             self.sources_ready(q).await;
         }
-        if planned.env.snapshot.version == self.engine.catalog.snapshot().version && planned.settings == *self.settings.read() {
-            return Ok(planned.clone());
+        let planned = slot.lock().clone();
+        let explains = matches!(prepared.statement.kind, StatementKind::Explain { .. });
+        let told = |columns: &SchemaRef| match &prepared.schema {
+            Some(old) if prepared.columns_told && !explains && !Arc::ptr_eq(old, columns) && !same_columns(old, columns) => {
+                Err(SqlError::unsupported("cached plan must not change result type")
+                    .hint("The catalog changed since the statement was prepared: prepare it again."))
+            }
+            _ => Ok(()),
+        };
+        if self.holds(&planned) {
+            // Another statement of the same text may have made the plan anew.
+            return told(&planned.schema).map(|()| planned);
         }
         let (statement, query) = match &prepared.statement.kind {
             StatementKind::Query(q) => (prepared.statement.as_ref(), q),
@@ -278,20 +346,18 @@ impl Session {
         };
         let declared: Vec<Option<PgType>> = prepared.params.iter().copied().map(Some).collect();
         let again = self.prepare_query(statement, query, &declared).await?;
-        let explains = matches!(prepared.statement.kind, StatementKind::Explain { .. });
-        if let (true, Some(old), Some(new)) = (prepared.columns_told && !explains, &prepared.schema, &again.schema)
-            && !same_columns(old, new)
-        {
-            return Err(SqlError::unsupported("cached plan must not change result type")
-                .hint("The catalog changed since the statement was prepared: prepare it again."));
-        }
-        again.plan.ok_or_else(|| SqlError::internal("nothing to run"))
+        let Some(again) = again.plan else { return Err(SqlError::internal("nothing to run")) };
+        let again = again.lock().clone();
+        told(&again.schema)?;
+        *slot.lock() = again.clone();
+        Ok(again)
     }
 
     async fn execute_query(&self, prepared: &Prepared, params: Vec<ScalarValue>, scope: Arc<QueryScope>) -> Result<Execution> {
         let deadline = self.deadline();
         let application = self.settings.read().get("application_name").unwrap_or_default().to_string();
-        let text = crate::sql::redacted(&prepared.statement);
+        let text = prepared.shown.as_deref().unwrap_or(&prepared.statement.text);
+        let text = crate::sql::redacted_text(text);
         let record = QueryRecord::new(scope.query_id, &self.info, &application, &text);
         let ending = Ending::new(self.engine.clone(), record.clone(), scope.cancel.clone());
         let verifier = Verifier::of(self, prepared, &params, &scope);
@@ -331,8 +397,23 @@ impl Session {
         record: &Arc<QueryRecord>,
     ) -> Result<(SchemaRef, SendableRecordBatchStream, &'static str)> {
         let planned = self.fresh(prepared).await?;
+        let explains = matches!(prepared.statement.kind, StatementKind::Explain { .. });
+        let bound = (!explains && self.keeps_plans()).then(|| planned.kept().and_then(|k| k.bind(params))).flatten();
+        if let Some(whole) = bound.as_ref().and_then(kept::whole) {
+            record.planned("template");
+            return Ok((planned.schema.clone(), run::started(whole.stream(&planned.env, scope, record)?).await?, "SELECT"));
+        }
         let running = Running { state: self.running_state(&planned.env, scope, record), scope: scope.clone(), record: record.clone() };
-        let physical = running.physical(&planned, params.to_vec()).await?;
+        let physical = match bound {
+            Some(bound) => {
+                record.planned("cached");
+                planner::physical(&bound, &running.state).await?
+            }
+            None => {
+                record.planned("planned");
+                running.physical(&planned, params.to_vec()).await?
+            }
+        };
         if let StatementKind::Explain { options, .. } = &prepared.statement.kind {
             let (schema, rows) = explain::explain(&running, physical, options).await?;
             let stream = MemoryStream::try_new(vec![rows], schema.clone(), None)?;

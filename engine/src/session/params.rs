@@ -100,7 +100,7 @@ fn parameter_field(name: &str, t: PgType) -> FieldRef {
 }
 
 /// 1-based.
-fn number(p: &Placeholder) -> Result<usize> {
+pub(super) fn number(p: &Placeholder) -> Result<usize> {
     p.id.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| (1..=PARAMS_MAX).contains(n)).ok_or_else(|| {
         SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {}", p.id))
             .hint("Parameters are $1, $2, and so on.".to_string())

@@ -48,6 +48,7 @@ pub struct QueryRecord {
     /// When it began.
     pub started_at: SystemTime,
     started: Instant,
+    plan: OnceLock<&'static str>,
     rows: AtomicU64,
     end: Mutex<Option<(QueryState, Duration)>>,
     remotes: Mutex<Vec<Arc<RemoteRecord>>>,
@@ -99,6 +100,7 @@ impl QueryRecord {
             text: text.chars().take(TEXT_MAX).collect(),
             started_at: SystemTime::now(),
             started: Instant::now(),
+            plan: OnceLock::new(),
             rows: AtomicU64::new(0),
             end: Mutex::default(),
             remotes: Mutex::default(),
@@ -114,6 +116,14 @@ impl QueryRecord {
     /// Its remote queries so far.
     pub fn remotes(&self) -> Vec<Arc<RemoteRecord>> {
         self.remotes.lock().clone()
+    }
+    pub(crate) fn planned(&self, how: &'static str) {
+        self.plan.get_or_init(|| how);
+    }
+    /// Where its plan came from: `planned` for this run, `cached` (only the physical plan was made), `template` (a remote query with other values); `None`
+    /// before there is one.
+    pub fn plan(&self) -> Option<&'static str> {
+        self.plan.get().copied()
     }
     pub(crate) fn add_rows(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
@@ -147,7 +157,7 @@ impl QueryRegistry {
     }
     fn log_if_slow(&self, record: &QueryRecord) {
         let took = record.elapsed();
-        if !self.slow.get().is_some_and(|least| took >= *least) {
+        if self.slow.get().is_none_or(|least| took < *least) {
             return;
         }
         let state = match record.state() {

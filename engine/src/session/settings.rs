@@ -69,6 +69,7 @@ pub const SETTINGS: &[SettingSpec] = &[
         "How long a remote query waits for a join's keys before it is sent without them.",
     ),
     spec("fjord.dynamic_filters", "on", Bool, "Send the keys of a join's build side to the source of the other side."),
+    spec("fjord.plan_cache", "on", Bool, "Keep plans of statements that come again, with other values too. Off: plan each time."),
     spec("fjord.pushdown", "on", Bool, "Push work into sources. Off: rows are pulled and all work is local."),
     spec("fjord.verify", "off", Bool, "Run each query pushed and local; an error at the end of the rows where the answers differ."),
     spec("idle_in_transaction_session_timeout", "0", Milliseconds, "Ends a session that idles in a transaction."),

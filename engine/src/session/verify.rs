@@ -147,6 +147,8 @@ impl Verifier {
         let settings = {
             let mut settings = self.session.settings.read().clone();
             settings.set("fjord.verify", "off")?;
+            // Planned from the statement: a kept plan may be what is at fault.
+            settings.set("fjord.plan_cache", "off")?;
             for (name, value) in changes {
                 if *name == WITHOUT { settings.force(name, value) } else { settings.set(name, value)? }
             }

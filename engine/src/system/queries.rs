@@ -37,6 +37,7 @@ impl SystemTable for Queries {
             field("remote_queries", DataType::Int64, false, INT8),
             field("sqlstate", DataType::Utf8, true, TEXT),
             field("error", DataType::Utf8, true, TEXT),
+            field("plan", DataType::Utf8, true, TEXT),
         ]))
     }
     fn rows(&self, engine: &Arc<Engine>, _session: &SessionInfo) -> Result<RecordBatch> {
@@ -75,6 +76,7 @@ impl SystemTable for Queries {
                 number(&|q| q.remotes().len() as u64),
                 Arc::new(failure(|s, _| s.clone())),
                 Arc::new(failure(|_, m| m.clone())),
+                Arc::new(StringArray::from_iter(all.iter().map(|q| q.plan()))),
             ],
         )
     }

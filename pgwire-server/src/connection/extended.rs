@@ -21,24 +21,43 @@ use crate::protocol::limits::{PORTALS_MAX, STATEMENTS_MAX};
 
 impl<S: Socket> Connection<S> {
     pub(super) async fn parse(&mut self, name: String, text: &str, types: &[u32]) -> Result<()> {
+        let declared = types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
+        let known = if declared.is_empty() { self.repeated(text, true) } else { self.known(text, &declared, true) };
+        if let Some(planned) = known {
+            self.check_failed(planned.action.statement().map(AsRef::as_ref))?;
+            self.tx.enter(&self.session.settings.read(), false);
+            self.store_statement(name, planned)?;
+            backend::bare(&mut self.io.out, b'1');
+            return Ok(());
+        }
         let mut statements = sql::parse(text)?;
         if statements.len() > 1 {
             return Err(SqlError::syntax("cannot insert multiple commands into a prepared statement"));
         }
         let statement = statements.pop();
         self.check_failed(statement.as_ref())?;
-        let declared = types.iter().map(|oid| declared_type(*oid)).collect::<Result<Vec<_>>>()?;
         self.tx.enter(&self.session.settings.read(), false);
         let shown = statement.as_ref().map(super::report::shown).unwrap_or_default();
         let guard = self.begin(&shown, CancellationToken::new());
-        let planned = self.plan(statement, declared, &guard).await?;
+        let lifted = match &statement {
+            Some(s) if declared.is_empty() => self.plan_lifted(s, text, true, &guard).await,
+            _ => None,
+        };
+        let planned = match lifted {
+            Some(planned) => planned,
+            None => {
+                let planned = Arc::new(self.plan(statement, declared.clone(), &guard).await?);
+                self.remember(text, &declared, &planned);
+                planned
+            }
+        };
         self.store_statement(name, planned)?;
         backend::bare(&mut self.io.out, b'1');
         Ok(())
     }
 
     /// Keeps a prepared statement. The unnamed one replaces its predecessor, a named one must be new.
-    pub(super) fn store_statement(&mut self, name: String, planned: Planned) -> Result<()> {
+    pub(super) fn store_statement(&mut self, name: String, planned: Arc<Planned>) -> Result<()> {
         if !name.is_empty() {
             if self.statements.contains_key(&name) {
                 return Err(SqlError::new(SqlState::DUPLICATE_PSTATEMENT, format!("prepared statement \"{name}\" already exists")));
@@ -51,7 +70,7 @@ impl<S: Socket> Connection<S> {
                 .hint("Close or DEALLOCATE statements that are no longer needed."));
             }
         }
-        self.statements.insert(name, Arc::new(planned));
+        self.statements.insert(name, planned);
         Ok(())
     }
 
@@ -69,10 +88,15 @@ impl<S: Socket> Connection<S> {
         if old.catalog_version == self.session.engine.catalog.snapshot().version {
             return Ok(old);
         }
+        let mut statement = statement.as_ref().clone();
         let guard = self.begin(&old.shown, CancellationToken::new());
+        if let Some(lifted) = &old.lifted {
+            // What the client sent, literals and all.
+            statement = sql::parse(&lifted.text)?.pop().unwrap_or(statement);
+        }
         // The parameters keep the types that the client was told.
         let declared = old.params.iter().copied().map(Some).collect();
-        let new = self.plan(Some(statement.as_ref().clone()), declared, &guard).await?;
+        let new = self.plan(Some(statement), declared, &guard).await?;
         if shape(&self.columns(&new)?) != shape(&self.columns(&old)?) {
             return Err(SqlError::unsupported("cached plan must not change result type")
                 .detail("The statement was prepared before a connector's schema changed.")
@@ -264,7 +288,8 @@ impl<S: Socket> Connection<S> {
         let kind = &prepared.statement.kind;
         let before = self.settings_before(kind);
         let token = guard.token.clone();
-        let execution = guard.run(&mut self.io, Box::pin(self.session.execute(prepared, portal.values.clone(), token.clone()))).await?;
+        let values = portal.planned.lifted.as_ref().map_or(&portal.values, |l| &l.values).clone();
+        let execution = guard.run(&mut self.io, Box::pin(self.session.execute(prepared, values, token.clone()))).await?;
         self.after_setting(kind, before)?;
         let notices = execution.scope.take_notices();
         match (execution.schema, execution.stream) {

@@ -8,6 +8,7 @@ mod copy;
 mod extended;
 mod guard;
 mod io;
+mod kept;
 mod portal;
 mod pump;
 mod report;
@@ -35,6 +36,7 @@ use crate::sessions::{CancelReason, SessionGuard, SessionState};
 
 use guard::Guard;
 use io::{Io, ReadError};
+use kept::KeptPlans;
 use portal::{Action, Planned, Portal, PortalState};
 use transaction::Transaction;
 
@@ -49,6 +51,8 @@ pub(crate) struct Connection<S> {
     guard: SessionGuard,
     statements: HashMap<String, Arc<Planned>>,
     portals: HashMap<String, Portal>,
+    /// Plans of texts that came before.
+    kept: KeptPlans,
     next_portal: u64,
     tx: Transaction,
     /// The settings after COMMIT, where SET LOCAL has made them differ from the present ones.
@@ -79,6 +83,7 @@ impl<S: Socket> Connection<S> {
             guard,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            kept: KeptPlans::default(),
             next_portal: 0,
             tx: Transaction::default(),
             after_commit: None,
@@ -324,7 +329,7 @@ impl<S: Socket> Connection<S> {
     async fn plan(&mut self, statement: Option<Statement>, declared: Vec<Option<PgType>>, guard: &Guard) -> Result<Planned> {
         let catalog_version = self.session.engine.catalog.snapshot().version;
         let Some(statement) = statement else {
-            return Ok(Planned { shown: String::new(), action: Action::Empty, params: vec![], catalog_version });
+            return Ok(Planned { shown: String::new(), action: Action::Empty, params: vec![], lifted: None, catalog_version });
         };
         let shown = report::shown(&statement);
         let session = &self.session;
@@ -348,7 +353,7 @@ impl<S: Socket> Connection<S> {
                 (Action::Engine(prepared), params)
             }
         };
-        Ok(Planned { shown, action, params, catalog_version })
+        Ok(Planned { shown, action, params, lifted: None, catalog_version })
     }
 
     fn notices(&mut self, notices: Vec<Notice>) {

@@ -30,12 +30,48 @@ pub struct Planned {
     pub action: Action,
     /// The types of its parameters.
     pub params: Vec<PgType>,
+    /// Literals of its text that are parameters of its plan.
+    pub lifted: Option<Literals>,
     /// The catalog that it was planned over: another version means planning again before the next run.
     pub catalog_version: u64,
 }
 
-/// What a statement does.
+impl Planned {
+    /// The same where the client is told the columns before it runs, or is not.
+    pub fn telling(&self, columns: bool) -> Planned {
+        let mut action = self.action.clone();
+        if let Action::Engine(p) = &mut action {
+            p.columns_told = columns;
+        }
+        Planned { shown: self.shown.clone(), action, params: self.params.clone(), lifted: None, catalog_version: self.catalog_version }
+    }
+    /// The plan of a lifted text for the text as it was sent, whose literals are the values of the parameters.
+    pub fn with_literals(&self, text: &str, values: Vec<ScalarValue>, columns_told: bool) -> Planned {
+        let action = match &self.action {
+            Action::Engine(p) => {
+                let mut p = p.under(text);
+                p.columns_told = columns_told;
+                Action::Engine(p)
+            }
+            other => other.clone(),
+        };
+        let shown = fjord_engine::sql::redacted_text(text).into_owned();
+        let lifted = Some(Literals { text: text.to_string(), values });
+        Planned { shown, action, params: vec![], lifted, catalog_version: self.catalog_version }
+    }
+}
+
+/// What was taken out of a text, so that its plan serves texts with other literals too.
 #[derive(Debug)]
+pub struct Literals {
+    /// The text as it was sent.
+    pub text: String,
+    /// The values of the statement's parameters, of which the client knows nothing.
+    pub values: Vec<ScalarValue>,
+}
+
+/// What a statement does.
+#[derive(Debug, Clone)]
 pub enum Action {
     /// An empty text.
     Empty,

@@ -44,7 +44,13 @@ impl<S: Socket> Connection<S> {
                     self.tx.require_block("DECLARE CURSOR")?;
                 }
                 let action = Action::Engine(prepared.clone());
-                let query = Planned { shown: planned.shown.clone(), action, params: vec![], catalog_version: planned.catalog_version };
+                let query = Planned {
+                    shown: planned.shown.clone(),
+                    action,
+                    params: vec![],
+                    lifted: None,
+                    catalog_version: planned.catalog_version,
+                };
                 let mut cursor = self.new_portal(Arc::new(query), portal.values.clone(), vec![]);
                 (cursor.hold, cursor.binary, cursor.declared) = (*hold, *binary, true);
                 if self.portals.contains_key(name) {
@@ -118,6 +124,9 @@ impl<S: Socket> Connection<S> {
                 self.complete("DEALLOCATE ALL");
             }
             SessionStatement::Discard(what) => {
+                if what.eq_ignore_ascii_case("all") || what.eq_ignore_ascii_case("plans") {
+                    self.kept.clear();
+                }
                 if what.eq_ignore_ascii_case("all") {
                     self.tx.forbid_block("DISCARD ALL")?;
                     self.portals.clear();
@@ -219,7 +228,7 @@ impl<S: Socket> Connection<S> {
         }
         let declared = types.iter().map(|t| super::arguments::type_by_name(t)).collect::<Result<Vec<_>>>()?;
         let planned = self.plan(Some(statement.clone()), declared, guard).await?;
-        self.store_statement(name.to_string(), planned)?;
+        self.store_statement(name.to_string(), Arc::new(planned))?;
         self.complete("PREPARE");
         Ok(())
     }

@@ -17,6 +17,14 @@ impl<S: Socket> Connection<S> {
         // The simple protocol replaces the unnamed statement and portal.
         self.statements.remove("");
         self.portals.remove("");
+        // What came before, perhaps with other values, is neither parsed nor planned.
+        if let Some(planned) = self.repeated(text, false) {
+            self.check_failed(planned.action.statement().map(AsRef::as_ref))?;
+            self.tx.enter(&self.session.settings.read(), false);
+            let guard = self.begin(&planned.shown, CancellationToken::new());
+            let mut portal = self.new_portal(planned, vec![], vec![]);
+            return self.run_portal(&mut portal, None, true, &guard).await;
+        }
         let statements = sql::parse(text)?;
         if statements.is_empty() {
             backend::bare(&mut self.io.out, b'I');
@@ -24,16 +32,23 @@ impl<S: Socket> Connection<S> {
         }
         let several = statements.len() > 1;
         for statement in statements {
-            self.simple_statement(statement, several).await?;
+            self.simple_statement(statement, (!several).then_some(text)).await?;
         }
         Ok(())
     }
 
-    async fn simple_statement(&mut self, statement: Statement, several: bool) -> Result<()> {
+    /// `text`: where it is the only statement of the message, all of it.
+    async fn simple_statement(&mut self, statement: Statement, text: Option<&str>) -> Result<()> {
         self.check_failed(Some(&statement))?;
-        self.tx.enter(&self.session.settings.read(), several);
+        self.tx.enter(&self.session.settings.read(), text.is_none());
         let shown = super::report::shown(&statement);
         let guard = self.begin(&shown, CancellationToken::new());
+        if let Some(text) = text
+            && let Some(planned) = self.plan_lifted(&statement, text, false, &guard).await
+        {
+            let mut portal = self.new_portal(planned, vec![], vec![]);
+            return self.run_portal(&mut portal, None, true, &guard).await;
+        }
         let mut planned = self.plan(Some(statement), vec![], &guard).await?;
         if !planned.params.is_empty() {
             return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1")
@@ -44,7 +59,11 @@ impl<S: Socket> Connection<S> {
             // The columns are told when the first rows are there.
             prepared.columns_told = false;
         }
-        let mut portal = self.new_portal(Arc::new(planned), vec![], vec![]);
+        let planned = Arc::new(planned);
+        if let Some(text) = text {
+            self.remember(text, &[], &planned);
+        }
+        let mut portal = self.new_portal(planned, vec![], vec![]);
         if session_statement::reads_binary_cursor(&self.portals, &portal.planned) {
             portal.formats = vec![1];
         }

@@ -41,9 +41,18 @@ pub struct FederationPlanner;
 #[async_trait]
 impl QueryPlanner for FederationPlanner {
     async fn create_physical_plan(&self, plan: &LogicalPlan, session: &dyn Session) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let plan = push_down(floats::expand_zeros(plan.clone())?)?;
-        DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RemoteNodePlanner)]).create_physical_plan(&plan, session).await
+        physical(&federate(plan.clone())?, session).await
     }
+}
+
+/// Our own pass over an optimized plan.
+pub(crate) fn federate(plan: LogicalPlan) -> DfResult<LogicalPlan> {
+    push_down(floats::expand_zeros(plan)?)
+}
+
+/// The physical plan of what [`federate`] gave.
+pub(crate) async fn physical(plan: &LogicalPlan, session: &dyn Session) -> DfResult<Arc<dyn ExecutionPlan>> {
+    DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(RemoteNodePlanner)]).create_physical_plan(plan, session).await
 }
 
 /// Replaces what can be pushed by remote queries. Never fails for a refusal.
