@@ -202,9 +202,10 @@ impl Postgres {
             let backends = process::children_of(process.id());
             process.kill9();
             // The shared memory is only free when the last backend is gone.
-            for pid in backends {
-                let _ = process::signal(pid, "KILL");
+            for pid in &backends {
+                let _ = process::signal(*pid, "KILL");
             }
+            process::wait_until_gone(&backends, PATIENCE);
         }
     }
 

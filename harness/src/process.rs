@@ -189,6 +189,18 @@ pub fn succeeded(shown: &str, out: Output) -> Result<String> {
     Err(Error::new(format!("{shown} failed ({}):\n{}{}", out.status, stdout, stderr)))
 }
 
+/// Waits until none of these processes is there, for a bounded time. For those that are not our children; a zombie counts as gone.
+pub fn wait_until_gone(pids: &[u32], timeout: Duration) {
+    let there = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
+    };
+    let until = Instant::now() + timeout;
+    while pids.iter().any(there) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
 /// The children of a process, by /proc.
 pub fn children_of(pid: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
