@@ -2,7 +2,8 @@
 //!
 //! Where a node's schema has two columns of one name (two tables that both have `id`, under a join), a dynamic or parent filter can land on the
 //! wrong one, and rows are lost; on Parquet too. Upstream issues 25244 and 25296, fixed by 25259, which is not in 55.2. So before the pushdown
-//! rules run, each such node is wrapped in a `Barrier` that lets only filters over uniquely named columns pass; afterwards the barriers go.
+//! rules run, each such node is wrapped in a `Barrier` that lets only filters over uniquely named columns pass; afterwards the barriers go. The guard of
+//! [`super::nan`] comes and goes with them.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -20,6 +21,7 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::filter_pushdown::{ChildFilterDescription, FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
 
+use super::nan::NanGuard;
 use crate::error::SqlError;
 
 /// DataFusion's physical rules, with both filter pushdown rules guarded.
@@ -42,18 +44,21 @@ impl PhysicalOptimizerRule for SafeFilterPushdown {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let wrapped = plan
             .transform_up(|node| {
+                let node: Arc<dyn ExecutionPlan> = if NanGuard::concerns(&node) { Arc::new(NanGuard(node)) } else { node };
                 let schema = node.schema();
                 let unique = unique_columns(&schema).len() == schema.fields().len();
-                Ok(if unique { Transformed::no(node) } else { Transformed::yes(Arc::new(Barrier(node)) as _) })
+                Ok(Transformed::yes(if unique { node } else { Arc::new(Barrier(node)) as _ }))
             })
             .data()?;
         self.0
             .optimize(wrapped, config)?
             .transform_up(|node| {
-                Ok(match node.downcast_ref::<Barrier>() {
-                    Some(b) => Transformed::yes(b.0.clone()),
-                    None => Transformed::no(node),
-                })
+                let inner = match (node.downcast_ref::<Barrier>(), node.downcast_ref::<NanGuard>()) {
+                    (Some(b), _) => Some(b.0.clone()),
+                    (_, Some(g)) => Some(g.0.clone()),
+                    _ => None,
+                };
+                Ok(inner.map_or_else(|| Transformed::no(node), Transformed::yes))
             })
             .data()
     }

@@ -6,7 +6,9 @@
 pub mod barrier;
 pub mod catalogs;
 pub mod floats;
+mod nan;
 pub mod nanos;
+mod near;
 pub(crate) mod passthrough;
 pub(crate) mod relations;
 pub mod scan;
@@ -14,5 +16,3 @@ pub mod table;
 pub mod tag;
 
 pub(crate) use near::near;
-
-mod near;

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result as DfResult;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Partitioning, Projection, Repartition, TableScan};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Partitioning, Projection, Repartition, TableScan, TableScanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::planner::FederationPlanner;
@@ -72,7 +72,7 @@ fn kept(input: LogicalPlan) -> LogicalPlan {
 
 /// A scan's filters as an operator above it. They may use columns that the scan's projection drops.
 fn unfiltered(scan: &TableScan) -> DfResult<LogicalPlan> {
-    let whole = TableScan::try_new(scan.table_name.clone(), scan.source.clone(), None, vec![], None)?;
+    let whole = TableScanBuilder::new(scan.table_name.clone(), scan.source.clone()).build()?;
     let input = kept(LogicalPlan::TableScan(whole));
     let Some(predicate) = conjunction(scan.filters.clone()) else { return Ok(input) };
     let filter = LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(input))?);
