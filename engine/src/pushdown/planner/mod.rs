@@ -2,12 +2,13 @@
 //!
 //! Bottom-up: a scan of a remote table becomes a [`RemoteNode`]; each operator above one is absorbed into it as far as the dialect proves it
 //! safe. What is not absorbed stays a local operator over the node, with the reason in the node's report. One file an operator; [`regroup`] finds
-//! the inputs of one connector in a chain of joins, and [`tentative`] takes back a join that turned out to send more than its sides.
+//! the inputs of one connector in a chain of joins, [`names`] lets the keys of local joins reach them, and [`tentative`] takes back a join that turned out to send more than its sides.
 
 mod aggregate;
 mod filter;
 mod join;
 mod limit;
+mod names;
 mod notes;
 mod null_aware;
 mod projection;
@@ -70,7 +71,8 @@ pub fn push_down(plan: LogicalPlan) -> DfResult<LogicalPlan> {
             false => Transformed::no(p),
         })
     };
-    Ok(plan.data.transform_up_with_subqueries(settle)?.data)
+    let plan = plan.data.transform_up_with_subqueries(settle)?.data;
+    Ok(names::made_unique(plan))
 }
 
 /// The plan, whose inputs have been through this already, with itself absorbed, or changed around its inputs; `None`: as it is.
