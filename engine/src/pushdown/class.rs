@@ -61,6 +61,17 @@ impl Typed {
     }
 }
 
+/// An expression that is exact as a value but for some rows (`lower` of letters outside of ASCII, a text that may be no number).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mostly {
+    /// The value where it is exact; it never raises.
+    pub value: Typed,
+    /// A boolean that is true for every row where it is not. NULL only where the value is NULL and exact.
+    pub except: Scalar,
+    /// Which rows these are, for people.
+    pub reason: String,
+}
+
 /// A dialect's answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Judgement {
@@ -144,9 +155,9 @@ pub trait Dialect: Send + Sync + Debug {
     fn name(&self) -> &'static str;
     /// Judges `op(args)`. `result` is the Arrow type that DataFusion computes; for [`Op::Cast`] the target.
     fn scalar(&self, op: &Op, args: &[Typed], result: &DataType) -> Judgement;
-    /// A function of texts that is exact at the source for ASCII values alone (`lower`, `upper`): how it is sent, and a condition that is true for every
-    /// row in which the value is not ASCII. Whatever is judged over it, OR that condition, keeps every right row.
-    fn assuming_ascii(&self, _function: &str, _args: &[Typed]) -> Option<(Typed, Scalar)> {
+    /// What [`Dialect::scalar`] refuses, in a form that is exact for most values: the form, and which rows it is not exact for. Whatever is judged over the
+    /// form, OR that condition, keeps every right row.
+    fn scalar_mostly(&self, _op: &Op, _args: &[Typed], _result: &DataType) -> Option<Mostly> {
         None
     }
     /// The type of a literal that meets this dialect, or why it cannot be sent (NUL in a text, a date out of range). `near` is the type of the

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::expr::{AggregateFunction as AggregateExpr, Between, Case, InList, Like, ScalarFunction};
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator, SortExpr};
 
-use super::class::{AggregateCall, Class, Dialect, Judgement, SortSpec, Typed};
+use super::class::{AggregateCall, Class, Dialect, Judgement, Mostly, SortSpec, Typed};
 use super::ir::{Aggregate, AggregateFunction, Op, RemoteType, Scalar, SortKey};
 use super::literal;
 use crate::functions::Arithmetic;
@@ -27,8 +27,8 @@ pub struct Converter<'a> {
     schema: &'a DFSchema,
     /// The remote expression and type behind each field of `schema`.
     inputs: Vec<Typed>,
-    /// While a condition is judged as if some values were ASCII: the conditions under which one of them is not.
-    not_ascii: RefCell<Option<Vec<Scalar>>>,
+    /// While a condition is judged by forms that are exact for most rows: those forms.
+    mostly: RefCell<Option<Vec<Mostly>>>,
 }
 
 /// An aggregate that may be sent.
@@ -46,43 +46,35 @@ impl<'a> Converter<'a> {
     /// Columns of the relation are the fields of `schema`, in order.
     pub fn new(dialect: &'a dyn Dialect, schema: &'a DFSchema, types: &[RemoteType]) -> Converter<'a> {
         let inputs = types.iter().enumerate().map(|(i, ty)| Typed { scalar: Scalar::Column(i), ty: ty.clone() }).collect();
-        Converter { dialect, schema, inputs, not_ascii: RefCell::new(None) }
+        Converter { dialect, schema, inputs, mostly: RefCell::new(None) }
     }
 
     /// Judges a condition in which NULL and false are alike.
     pub fn filter(&self, expr: &Expr) -> Judgement {
         let judged = self.judge(expr, 0);
-        if judged.class == Class::No && folds_case(expr) { self.for_ascii(expr).unwrap_or(judged) } else { judged }
+        if judged.class == Class::No { self.for_most_rows(expr).unwrap_or(judged) } else { judged }
     }
 
-    /// The condition as a pre-filter that is exact for ASCII values, and keeps every row with another.
-    fn for_ascii(&self, expr: &Expr) -> Option<Judgement> {
-        self.not_ascii.replace(Some(vec![]));
-        let judged = self.judge(expr, 0);
-        let others = self.not_ascii.take().unwrap_or_default();
-        let condition = judged.expr.filter(|_| judged.class != Class::No)?;
-        let mut arms = vec![condition.scalar];
-        for other in others {
-            if !arms.contains(&other) {
-                arms.push(other);
-            }
-        }
-        let ty = RemoteType::boolean(true);
-        let reason = "letters outside of ASCII are folded by the source's collation, not by Unicode: rows with such values are fetched and compared here";
-        (arms.len() > 1).then(|| Judgement::superset(Scalar::call(Op::Or, arms, ty.clone()), ty, reason))
-    }
-
-    /// A call that the dialect refuses, under the assumption of ASCII values.
-    fn ascii_call(&self, function: &str, args: &[Expr], depth: usize) -> Option<Judgement> {
-        if self.not_ascii.borrow().is_none() {
+    /// The condition as a pre-filter: exact for most rows, and it keeps all others.
+    fn for_most_rows(&self, expr: &Expr) -> Option<Judgement> {
+        let calls = expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(_) | Expr::Cast(_)))).unwrap_or(false);
+        if !calls {
             return None;
         }
-        let args = args.iter().map(|a| self.operand(a, None, depth)).collect::<Result<Vec<_>, _>>().ok()?;
-        let (folded, other) = self.dialect.assuming_ascii(function, &args)?;
-        if let Some(others) = self.not_ascii.borrow_mut().as_mut() {
-            others.push(other);
+        self.mostly.replace(Some(vec![]));
+        let judged = self.judge(expr, 0);
+        let mostly = self.mostly.take().unwrap_or_default();
+        let condition = judged.expr.filter(|_| judged.class != Class::No)?;
+        let reason = mostly.first()?.reason.clone();
+        let mut arms = vec![];
+        for m in mostly {
+            if !arms.contains(&m.except) {
+                arms.push(m.except);
+            }
         }
-        Some(Judgement::exact(folded.scalar, folded.ty))
+        arms.insert(0, condition.scalar);
+        let ty = RemoteType::boolean(true);
+        Some(Judgement::superset(Scalar::call(Op::Or, arms, ty.clone()), ty, reason))
     }
 
     /// An expression that is exact as a value and arrives in the type that DataFusion gives it; or why not.
@@ -208,9 +200,6 @@ impl<'a> Converter<'a> {
             Expr::Cast(Cast { expr: e, .. }) => self.call(expr, Op::Cast, &[e], depth),
             Expr::Case(c) => self.case(expr, c, depth),
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
-                if let Some(judged) = self.ascii_call(func.name(), args, depth) {
-                    return judged;
-                }
                 let op = match (Arithmetic::by_name(func.name()), func.name()) {
                     (Some(Arithmetic::Add), _) => Op::Plus,
                     (Some(Arithmetic::Subtract), _) => Op::Minus,
@@ -343,9 +332,21 @@ impl<'a> Converter<'a> {
     }
 
     fn ask(&self, expr: &Expr, op: Op, args: &[Typed]) -> Judgement {
-        match self.type_of(expr) {
-            Ok(result) => self.dialect.scalar(&op, args, &result),
-            Err(reason) => Judgement::no(reason),
+        let result = match self.type_of(expr) {
+            Ok(result) => result,
+            Err(reason) => return Judgement::no(reason),
+        };
+        let judged = self.dialect.scalar(&op, args, &result);
+        match self.mostly.borrow_mut().as_mut() {
+            Some(all) if judged.class == Class::No => match self.dialect.scalar_mostly(&op, args, &result) {
+                Some(m) => {
+                    let judged = Judgement::exact(m.value.scalar.clone(), m.value.ty.clone());
+                    all.push(m);
+                    judged
+                }
+                None => judged,
+            },
+            _ => judged,
         }
     }
 
@@ -364,11 +365,6 @@ impl<'a> Converter<'a> {
             Err(reason) => Judgement::no(reason),
         }
     }
-}
-
-/// Whether a function in it folds case, of which ASCII values may be sent.
-fn folds_case(expr: &Expr) -> bool {
-    expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(f) if matches!(f.func.name(), "lower" | "upper")))).unwrap_or(false)
 }
 
 fn unaliased(e: &Expr) -> &Expr {

@@ -15,5 +15,5 @@ pub mod remote;
 pub mod report;
 pub mod withhold;
 
-pub use class::{AggregateCall, Class, Dialect, Judgement, RemoteText, SortSpec, Typed};
+pub use class::{AggregateCall, Class, Dialect, Judgement, Mostly, RemoteText, SortSpec, Typed};
 pub use ir::{AggregateFunction, Equality, Family, JoinKind, Op, Order, Rel, RemoteType, Scalar, ScanColumn, SortKey, TextFacts, Value};

@@ -186,6 +186,16 @@ async fn number_functions_on_equals_off() {
 }
 
 #[tokio::test]
+async fn texts_read_as_numbers_on_equals_off() {
+    check(scalars::readings()).await;
+}
+
+#[tokio::test]
+async fn times_on_equals_off() {
+    check(scalars::times()).await;
+}
+
+#[tokio::test]
 async fn arrays_on_equals_off() {
     check(scalars::arrays()).await;
 }

@@ -289,3 +289,57 @@ pub fn arrays() -> Vec<Case> {
     out.push(same("SELECT at[1], count(*) FROM {t} GROUP BY 1"));
     out
 }
+
+/// date_trunc and extract: over the values that the local functions take (they raise for the ends of time), and over all as pushed alone.
+pub fn times() -> Vec<Case> {
+    let mut out = vec![];
+    let ours_alone = "ts > '1800-01-01' AND ts < '2200-01-01' AND tz > '1800-01-01' AND tz < '2200-01-01'";
+    for c in ["ts", "tz"] {
+        for unit in ["year", "QUARTER", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond"] {
+            out.push(same(format!("SELECT id, date_trunc('{unit}', {c}) FROM {{t}} WHERE {ours_alone}")));
+            out.push(same(format!("SELECT date_trunc('{unit}', {c}) AS k, count(*) FROM {{t}} WHERE {ours_alone} GROUP BY 1")));
+        }
+    }
+    for c in ["d", "ts", "tz"] {
+        for field in ["quarter", "month", "week", "day", "dow", "isodow", "doy"] {
+            out.push(ours(format!("SELECT id, extract({field} FROM {c}) FROM {{t}}")));
+            out.push(condition(&format!("extract({field} FROM {c}) = 1"), true));
+            out.push(condition(&format!("extract({field} FROM {c}) IS NULL"), false));
+        }
+        // Years before Christ are counted from a year 0 here.
+        out.push(ours(format!("SELECT id, extract(year FROM {c}), date_part('year', {c}) FROM {{t}}")));
+        out.push(ours(format!("SELECT extract(year FROM {c}) AS k, count(*) FROM {{t}} GROUP BY 1")));
+        out.push(condition(&format!("extract(year FROM {c}) = 2024"), true));
+        out.push(condition(&format!("extract(year FROM {c}) % 4 = 0 AND {c} > '0005-01-01'"), false));
+    }
+    for c in ["ts", "tz"] {
+        for field in ["hour", "minute", "second"] {
+            out.push(ours(format!("SELECT id, extract({field} FROM {c}) FROM {{t}}")));
+            out.push(condition(&format!("date_part('{field}', {c}) = 12"), true));
+        }
+    }
+    for predicate in [
+        "date_trunc('day', ts) = '2024-02-29'",
+        "date_trunc('month', ts) < '2024-02-29' AND ts > '1900-01-01'",
+        "date_trunc('hour', tz) = '2024-02-29 10:00:00+00'",
+        "NOT (date_trunc('year', tz) = '2024-01-01')",
+    ] {
+        out.push(condition(&format!("{predicate} AND {ours_alone}"), true));
+    }
+    out
+}
+
+/// Casts of texts that are mostly numbers.
+pub fn readings() -> Vec<Case> {
+    [
+        "CASE WHEN t IN ('9', '10') THEN t::int END = 10",
+        "NOT (CASE WHEN t IN ('9', '10') THEN t::int END = 10)",
+        "CASE WHEN t IN ('9', '10') THEN t::int END = 10 OR vc = 'abc'",
+        "CASE WHEN vc IN ('9', '10') THEN vc::numeric END > 9.5",
+        "CASE WHEN ten IN ('9', '10') THEN ten::double precision END < 9.5",
+        "CASE WHEN tnd IN ('9', '10') THEN tnd::bigint END = 9",
+    ]
+    .into_iter()
+    .map(|p| condition(p, true))
+    .collect()
+}

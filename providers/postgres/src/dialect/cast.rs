@@ -44,9 +44,7 @@ impl PostgresDialect {
             // which only removes an error.
             (Family::Timestamp, DataType::Date32) => sent(a, plain("date", Family::Date, target.clone(), a.ty.nullable)),
             (Family::TimestampTz, DataType::Date32) if in_utc(&a.ty.arrow) => {
-                let wall = DataType::Timestamp(TimeUnit::Microsecond, None);
-                let utc =
-                    call(Op::Source("at_utc".into()), vec![a.scalar.clone()], plain("timestamp", Family::Timestamp, wall, a.ty.nullable));
+                let utc = at_utc(a);
                 let day = call(Op::Cast, vec![utc.scalar], plain("date", Family::Date, target.clone(), a.ty.nullable));
                 Judgement::rewritten(day.scalar, day.ty, "the day of a timestamptz is taken in UTC on both sides")
             }
@@ -55,7 +53,13 @@ impl PostgresDialect {
     }
 }
 
-fn in_utc(t: &DataType) -> bool {
+/// An instant as the wall-clock time in UTC.
+pub(super) fn at_utc(a: &Typed) -> Typed {
+    let wall = DataType::Timestamp(TimeUnit::Microsecond, None);
+    call(Op::Source("at_utc".into()), vec![a.scalar.clone()], plain("timestamp", Family::Timestamp, wall, a.ty.nullable))
+}
+
+pub(super) fn in_utc(t: &DataType) -> bool {
     matches!(t, DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" || &**zone == "+00:00")
 }
 

@@ -6,16 +6,14 @@
 use arrow::datatypes::DataType;
 use fjord_engine::pushdown::{Equality, Family, Judgement, Op, Order, RemoteType, Scalar, Typed, Value};
 
-use super::types::{c_text, call, collate_c, describe, int, plain};
-use super::{PostgresDialect, arithmetic, array, numeric};
+use super::types::{c_text, collate_c, describe, int, plain};
+use super::{PostgresDialect, arithmetic, array, numeric, time};
 
 /// Every function that a judgement may name: the renderer writes no other.
 pub(crate) const WRITTEN: &[&str] = &[
     "abs",
-    "array_length",
     "ascii",
     "btrim",
-    "cardinality",
     "ceil",
     "char_length",
     "concat",
@@ -101,6 +99,8 @@ impl PostgresDialect {
                 Err(format!("the patterns of {name} differ between Postgres and DataFusion"))
             }
             ("now" | "current_date" | "random" | "uuid", _) => Err(format!("{name} is evaluated here, once")),
+            ("date_trunc", [unit, x]) => time::truncate(unit, x, result),
+            ("date_part", [field, x]) => time::extract(field, x, result),
             ("abs", [a]) => return arithmetic::absolute(a, result),
             ("round" | "trunc" | "ceil" | "floor" | "sign", [a, digits @ ..]) => numeric::rounding(name, a, digits, result),
             _ => match array::function(self, name, args, result) {
@@ -177,19 +177,6 @@ impl PostgresDialect {
         let nullable = values.iter().all(|v| v.ty.nullable);
         let written = if name == "greatest" { "GREATEST" } else { "LEAST" };
         Ok(made(written, values.into_iter().map(|t| t.scalar).collect(), RemoteType { nullable, ..ty }, reason))
-    }
-
-    /// `lower` and `upper` of values that are ASCII: with the C collation they change A to Z alone, which Unicode does to these letters too. The second
-    /// part tells which values are not ASCII: more bytes than characters, in UTF-8.
-    pub(super) fn folded_ascii(&self, name: &str, args: &[Typed]) -> Option<(Typed, Scalar)> {
-        let ([a], "lower" | "upper") = (args, name) else { return None };
-        if a.literal().is_some() {
-            return None;
-        }
-        let value = collate_c(&self.text_value(a).ok()?);
-        let folded = call(Op::Function(name.into()), vec![value.scalar.clone()], c_text(a.ty.nullable));
-        let other = Scalar::call(Op::Source("not_ascii".into()), vec![value.scalar], RemoteType::boolean(a.ty.nullable));
-        Some((folded, other))
     }
 
     /// Texts so that they can meet in one function: all of one deterministic collation, which the result then has too, or all under COLLATE "C". Two

@@ -16,16 +16,22 @@ mod compare;
 mod conditional;
 mod function;
 mod keys;
+mod mostly;
 mod numeric;
 mod pattern;
 mod text;
+mod time;
 mod types;
 
 use arrow::datatypes::DataType;
 use fjord_engine::pgtype::PgType;
-use fjord_engine::pushdown::{AggregateCall, Dialect, Family, Judgement, Op, Rel, RemoteText, RemoteType, Scalar, SortSpec, Typed, Value};
+use fjord_engine::pushdown::{
+    AggregateCall, Dialect, Family, Judgement, Mostly, Op, Rel, RemoteText, RemoteType, Scalar, SortSpec, Typed, Value,
+};
 
 pub(crate) use function::WRITTEN;
+pub(crate) use mostly::{LOOKS_LIKE, pattern};
+pub(crate) use time::{EXTRACT, TRUNCATE};
 pub(crate) use types::{AS_WIDE, WIDEN_16, WIDEN_32, plain_digits};
 
 /// What the dialect must know of the server it speaks to.
@@ -119,8 +125,8 @@ impl Dialect for PostgresDialect {
         }
     }
 
-    fn assuming_ascii(&self, function: &str, args: &[Typed]) -> Option<(Typed, Scalar)> {
-        self.folded_ascii(function, args)
+    fn scalar_mostly(&self, op: &Op, args: &[Typed], result: &DataType) -> Option<Mostly> {
+        self.mostly(op, args, result)
     }
 
     fn group_key(&self, key: &Typed) -> Judgement {

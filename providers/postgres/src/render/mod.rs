@@ -9,6 +9,7 @@ mod bound;
 mod join;
 mod literal;
 mod scalar;
+mod time;
 
 use fjord_engine::pushdown::{Op, Rel, RemoteText, RemoteType, Scalar, ScanColumn, SortKey, Value};
 use fjord_engine::{Result, SqlError};

@@ -3,8 +3,9 @@
 use fjord_engine::pushdown::{Op, RemoteType, Scalar, Value};
 use fjord_engine::{Result, SqlError};
 
-use super::literal::{Place, array, identifier, literal, type_name};
-use crate::dialect::{AS_WIDE, WIDEN_16, WIDEN_32, WRITTEN};
+use super::literal::{Place, array, identifier, literal, quoted, type_name};
+use super::time;
+use crate::dialect::{AS_WIDE, EXTRACT, LOOKS_LIKE, TRUNCATE, WIDEN_16, WIDEN_32, WRITTEN, pattern};
 
 /// The text of an expression.
 #[derive(Debug, Clone)]
@@ -112,6 +113,16 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                     }
                     "at_utc" => Ok(Text::compound(format!("{} AT TIME ZONE 'UTC'", arg(0, Place::Alone)?.operand()))),
                     "plus_zero" => Ok(Text::compound(format!("{} + '0'::{}", arg(0, Place::Alone)?.operand(), type_name(ty)?))),
+                    other if other.starts_with(LOOKS_LIKE) => match pattern(&other[LOOKS_LIKE.len()..]) {
+                        Some(pattern) => infix_literal(&arg(0, Place::Alone)?, "~", pattern),
+                        None => Err(SqlError::internal(format!("the Postgres renderer does not know {other}"))),
+                    },
+                    other if other.starts_with(TRUNCATE) => {
+                        Ok(Text::atom(time::truncate(&other[TRUNCATE.len()..], &arg(0, Place::Alone)?.operand(), ty)))
+                    }
+                    other if other.starts_with(EXTRACT) => {
+                        Ok(Text::atom(time::extract(&other[EXTRACT.len()..], &arg(0, Place::Alone)?.operand())))
+                    }
                     other => match (other.strip_prefix("citext_eq:"), super::bound::parameter(other)) {
                         (_, Some(parameter)) => Ok(Text::atom(parameter)),
                         (Some(schema), None) => infix(&format!("OPERATOR({}.=)", identifier(schema)?), Place::Beside).map(Ok)?,
@@ -123,6 +134,10 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
             }
         }
     }
+}
+
+fn infix_literal(left: &Text, sign: &str, right: &str) -> Result<Text> {
+    Ok(Text::compound(format!("{} {sign} {}", left.operand(), quoted(right)?)))
 }
 
 fn list(word: &str, args: &[Scalar], columns: &[Text]) -> Result<Text> {
