@@ -177,3 +177,15 @@ fn explain_lists_remote_query_too() {
     let ran = s.fjord.psql(&sql.replace("(PUSHDOWN)", "(PUSHDOWN, ANALYZE)")).unwrap();
     assert!(ran.lines().any(|l| l.contains("|remote_query|") && l.contains("SELECT 1 AS one|1|")), "{ran}");
 }
+
+/// What pgjdbc 42.5 asks for a type that it does not know, with the type's name in the place of its OID.
+#[test]
+fn pgjdbc_finds_an_enum() {
+    let s = shop();
+    let sql = "SELECT typinput='pg_catalog.array_in'::regproc as is_array, typtype, typname, sp.r FROM pg_type
+        LEFT JOIN (select ns.oid as nspoid, ns.nspname, r.r from pg_namespace as ns
+            join (select s.r, (current_schemas(false))[s.r] as nspname
+                  from generate_series(1, array_upper(current_schemas(false), 1)) as s(r)) as r using (nspname)) as sp
+        ON sp.nspoid = typnamespace WHERE typname = 'mood' ORDER BY sp.r, pg_type.oid DESC";
+    assert_eq!(s.fjord.psql(&format!("SET search_path = public, shop; {sql}")).unwrap().trim(), "f|e|mood|2");
+}

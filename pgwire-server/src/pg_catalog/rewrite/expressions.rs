@@ -313,11 +313,25 @@ fn vector_subscript(root: &Expr, chain: &mut [AccessExpr]) {
     }
 }
 
+/// A call's argument as a bigint, where a call of a function of the catalog made it.
+fn as_bigint(argument: &mut FunctionArg) {
+    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) = argument
+        && matches!(bare(e), Expr::Function(f) if last(&f.name).as_deref() == Some("array_upper"))
+    {
+        let inner = std::mem::replace(e, Expr::Value(Value::Null.into()));
+        *e = super::build::cast(inner, DataType::BigInt(None));
+    }
+}
+
 /// `pg_catalog.generate_series(...)` and `pg_catalog.unnest(...)` in FROM.
 fn table_function(factor: &mut TableFactor) {
     match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
             strip_schema(name);
+            // DataFusion takes bigints only, and `array_upper` gives an integer.
+            if last(name).as_deref() == Some("generate_series") {
+                args.args.iter_mut().for_each(as_bigint);
+            }
             let ancestors = last(name).as_deref() == Some("pg_partition_ancestors");
             if ancestors {
                 // A set of OIDs; its one column is named `relid`.
