@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use arrow::array::Array;
+use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
-use datafusion::physical_expr::expressions::{self as physical, CaseExpr, DynamicFilterPhysicalExpr, InListExpr, Literal};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
+use datafusion::physical_expr::expressions::{self as physical, CaseExpr, CastExpr, DynamicFilterPhysicalExpr, InListExpr, Literal};
 use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
@@ -92,10 +93,19 @@ fn logical(e: &Arc<dyn PhysicalExpr>, schema: &DFSchema, keep: Keep) -> Option<E
         let inner = if matches!(b.op(), Operator::And | Operator::Or) { keep } else { Keep::Exactly };
         let (left, right) = (logical(b.left(), schema, inner), logical(b.right(), schema, inner));
         return match (b.op(), left, right) {
+            (_, Some(l), Some(Expr::Literal(v, _))) if widened(&l, schema).is_some() => {
+                let (column, ty) = widened(&l, schema)?;
+                let v = fitting(&v, &ty)?;
+                Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(column), *b.op(), Box::new(Expr::Literal(v, None)))))
+            }
             (_, Some(l), Some(r)) => Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(l), *b.op(), Box::new(r)))),
             (Operator::And, Some(one), None) | (Operator::And, None, Some(one)) if keep == Keep::More => Some(one),
             _ => None,
         };
+    }
+    if let Some(c) = e.downcast_ref::<CastExpr>() {
+        let inner = logical(c.expr(), schema, Keep::Exactly)?;
+        return Some(Expr::Cast(Cast::new(Box::new(inner), c.cast_type().clone())));
     }
     if let Some(l) = e.downcast_ref::<InListExpr>() {
         return in_list(l, schema, keep);
@@ -123,7 +133,7 @@ fn in_list(l: &InListExpr, schema: &DFSchema, keep: Keep) -> Option<Expr> {
     let values = l.list().iter().map(|item| item.downcast_ref::<Literal>().map(|l| l.value().clone()));
     let values: Vec<ScalarValue> = values.collect::<Option<_>>()?;
     let Some(key) = l.expr().downcast_ref::<ScalarFunctionExpr>() else {
-        return Some(one_of(logical(l.expr(), schema, Keep::Exactly)?, values));
+        return Some(one_of(logical(l.expr(), schema, Keep::Exactly)?, values, schema));
     };
     if key.name() != "struct" || keep != Keep::More {
         return None;
@@ -136,7 +146,7 @@ fn in_list(l: &InListExpr, schema: &DFSchema, keep: Keep) -> Option<Expr> {
         if parts.len() < values.len() {
             return None;
         }
-        let one = one_of(column, parts);
+        let one = one_of(column, parts, schema);
         all = Some(all.map_or(one.clone(), |a| a.and(one)));
     }
     all
@@ -151,10 +161,13 @@ fn part(v: &ScalarValue, i: usize) -> Option<ScalarValue> {
 }
 
 /// `e IN (values)`. They hold duplicates and NULLs (which match nothing), and one of two equal zeros.
-fn one_of(e: Expr, values: Vec<ScalarValue>) -> Expr {
+fn one_of(e: Expr, values: Vec<ScalarValue>, schema: &DFSchema) -> Expr {
+    let (e, narrow) = widened(&e, schema).map_or((e, None), |(column, ty)| (column, Some(ty)));
     let mut list: Vec<Expr> = Vec::with_capacity(values.len());
     let mut seen = std::collections::HashSet::new();
     for value in values.into_iter().filter(|v| !v.is_null()) {
+        // No value of a narrower column equals one that it cannot hold.
+        let Some(value) = narrow.as_ref().map_or(Some(value.clone()), |ty| fitting(&value, ty)) else { continue };
         let twin = floats::twin(&value);
         for v in std::iter::once(value).chain(twin) {
             if seen.insert(v.clone()) {
@@ -166,6 +179,21 @@ fn one_of(e: Expr, values: Vec<ScalarValue>) -> Expr {
         true => Expr::Literal(ScalarValue::Boolean(Some(false)), None),
         false => Expr::InList(InList { expr: Box::new(e), list, negated: false }),
     }
+}
+
+/// The operand of a cast that only widens an integer, and its type: a key that meets a bigint. Compared as it is, it keeps its index.
+fn widened(e: &Expr, schema: &DFSchema) -> Option<(Expr, DataType)> {
+    let Expr::Cast(c) = e else { return None };
+    let from = c.expr.get_type(schema).ok()?;
+    let wider = from.is_signed_integer()
+        && c.field.data_type().is_signed_integer()
+        && from.primitive_width() <= c.field.data_type().primitive_width();
+    wider.then(|| (c.expr.as_ref().clone(), from))
+}
+
+/// The value in a narrower type, if that holds it.
+fn fitting(v: &ScalarValue, ty: &DataType) -> Option<ScalarValue> {
+    v.cast_to(ty).ok().filter(|n| n.is_null() == v.is_null())
 }
 
 /// `CASE hash % n WHEN i THEN f_i ... ELSE false END`: a row meets one of the f_i, so their OR keeps every right row.

@@ -331,7 +331,7 @@ async fn joins_of_one_source_are_one_remote_query() {
             "SELECT u.id FROM shop.users u WHERE NOT EXISTS (SELECT 1 FROM shop.orders o WHERE o.user_id = u.id AND o.id < 900)",
             "NOT EXISTS",
         ),
-        ("SELECT u.id FROM shop.users u WHERE u.id NOT IN (SELECT user_id FROM shop.orders WHERE id > 100)", "NOT EXISTS"),
+        ("SELECT u.id FROM shop.users u WHERE u.id NOT IN (SELECT user_id FROM shop.orders WHERE id < 100)", "NOT EXISTS"),
         ("SELECT u.id FROM shop.users u WHERE u.active OR u.id IN (SELECT user_id FROM shop.orders WHERE id < 9)", "EXISTS"),
         ("SELECT u.name, i.total FROM shop.users u JOIN shop.billing.\"Invoices\" i ON i.\"Id\" = u.id", "\"billing\".\"Invoices\""),
         ("SELECT u.name, count(*), sum(o.amount) FROM shop.users u JOIN shop.orders o ON o.user_id = u.id GROUP BY u.name", "GROUP BY"),
@@ -341,9 +341,11 @@ async fn joins_of_one_source_are_one_remote_query() {
         ("SELECT note FROM shop.orders UNION SELECT name FROM shop.users", "GROUP BY"),
         ("SELECT id FROM shop.orders WHERE amount = (SELECT max(amount) FROM shop.orders)", "max("),
         ("SELECT u.id, (SELECT count(*) FROM shop.orders o WHERE o.user_id = u.id) FROM shop.users u", "LEFT JOIN"),
-        ("SELECT u.id FROM shop.users u JOIN shop.orders o ON o.user_id = u.id AND md5(o.note) > u.name WHERE o.id < 50", " JOIN "),
-        ("SELECT u.id, o.id FROM shop.users u JOIN shop.orders o ON u.id = o.user_id WHERE md5(u.name) < '1'", " JOIN "),
-        ("SELECT u.id, o.id FROM shop.users u LEFT JOIN shop.orders o ON u.id = o.user_id WHERE u.name ILIKE 'USER 7%'", "LEFT JOIN"),
+        ("SELECT u.id FROM shop.users u JOIN shop.orders o ON o.user_id = u.id AND md5(o.note) < u.name WHERE o.id < 50", " JOIN "),
+        (
+            "SELECT users.id, users.name, orders.id FROM shop.users LEFT JOIN shop.orders ON users.id = orders.user_id WHERE users.name ILIKE 'USER 7%'",
+            "LEFT JOIN",
+        ),
         ("SELECT a.id, b.id, c.id FROM shop.orders a JOIN shop.users b ON a.user_id = b.id JOIN shop.users c ON c.id = a.id", " JOIN "),
     ] {
         let rows = s.both(sql).await;
@@ -389,10 +391,53 @@ async fn joins_that_stay_say_why() {
     assert!(summary[0].starts_with("JOIN ON a.note = b.note: local (the join would send"), "{summary:?}");
     // Two limits, two notes.
     let rows = s
-        .rows("EXPLAIN (PUSHDOWN) SELECT count(*) FROM (SELECT id FROM (SELECT id FROM shop.orders ORDER BY id LIMIT 90) x ORDER BY id DESC LIMIT 20) y")
+        .rows("EXPLAIN (PUSHDOWN) SELECT user_id, count(*) FROM (SELECT user_id FROM shop.orders LIMIT 90) x GROUP BY user_id LIMIT 5 OFFSET 2")
         .await
         .unwrap();
     assert_eq!(rows.iter().filter(|r| r.contains("|limit|")).count(), 2, "{rows:?}");
+}
+
+#[tokio::test]
+async fn inputs_of_one_source_meet_around_another() {
+    let s = shop().await;
+    let values = "(VALUES (3, 'a'), (17, 'b'), (17, 'c'), (NULL, 'd')) v(i, x)";
+    for sql in [
+        format!("SELECT v.x, u.name, o.id FROM shop.users u JOIN {values} ON v.i = u.id JOIN shop.orders o ON o.user_id = u.id"),
+        format!("SELECT v.x, u.name, o.id FROM shop.users u JOIN {values} ON v.i = u.id JOIN shop.orders o ON o.user_id = v.i"),
+        format!(
+            "SELECT v.x, u.name, o.id FROM {values}, shop.users u, shop.orders o WHERE v.i = u.id AND o.user_id = u.id AND o.id < v.i + 9000"
+        ),
+        format!(
+            "SELECT v.x, u.name, count(*) FROM shop.users u JOIN {values} ON v.i = u.id JOIN shop.orders o ON o.user_id = u.id GROUP BY 1, 2"
+        ),
+    ] {
+        assert!(!s.both(&sql).await.is_empty(), "{sql}");
+        let plan = s.explain(&sql).await;
+        assert_eq!(plan.matches("RemoteScanExec").count(), 1, "{sql}:\n{plan}");
+        // The keys of the other side reach the joined query.
+        s.rows(&sql).await.unwrap();
+        let text = s.rows("SELECT remote_text, rows FROM sys.remote_queries ORDER BY query_id DESC LIMIT 1").await.unwrap();
+        assert!(text[0].contains(" IN (") && text[0].contains("17"), "{sql}: the keys were not sent: {text:?}");
+    }
+    for (sql, rows) in [
+        (
+            format!(
+                "SELECT v.x, g.n FROM {values} JOIN (SELECT user_id, count(*) n FROM shop.orders GROUP BY user_id) g ON g.user_id = v.i"
+            ),
+            "2",
+        ),
+        (
+            format!(
+                "SELECT v.x, g.n FROM {values} JOIN (SELECT id, note n FROM shop.orders UNION ALL SELECT id, name FROM shop.users) g ON g.id = v.i"
+            ),
+            "4",
+        ),
+    ] {
+        s.both(&sql).await;
+        s.rows(&sql).await.unwrap();
+        let text = s.rows("SELECT remote_text, rows FROM sys.remote_queries ORDER BY query_id DESC LIMIT 1").await.unwrap();
+        assert!(text[0].contains("17") && text[0].ends_with(&format!("|{rows}")), "{sql}: {text:?}");
+    }
 }
 
 #[tokio::test]

@@ -29,14 +29,25 @@ pub(super) fn absorb(u: &Union) -> DfResult<Option<LogicalPlan>> {
     match judged {
         Ok(query) => Ok(Some(RemoteNode { query: Arc::new(query), schema: u.schema.clone() }.into_plan())),
         Err(reason) => {
-            if !u.inputs.iter().any(|i| RemoteNode::of(i).is_some_and(pushing)) {
+            if !u.inputs.iter().any(|i| over_remote(i)) {
                 return Ok(None);
             }
-            let note = |i: &Arc<LogicalPlan>| {
-                Arc::new(annotate(i.as_ref().clone(), |r| r.add(Part::Union, "UNION ALL", Class::No, reason.clone())))
+            let note = |i: &Arc<LogicalPlan>| match over_remote(i) {
+                true => Arc::new(annotate(i.as_ref().clone(), |r| r.add(Part::Union, "UNION ALL", Class::No, reason.clone()))),
+                false => i.clone(),
             };
             Ok(Some(LogicalPlan::Union(Union { inputs: u.inputs.iter().map(note).collect(), schema: u.schema.clone() })))
         }
+    }
+}
+
+/// A remote query, or what is finished here of one.
+fn over_remote(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Filter(f) => over_remote(&f.input),
+        LogicalPlan::Projection(p) => over_remote(&p.input),
+        LogicalPlan::SubqueryAlias(a) => over_remote(&a.input),
+        plan => RemoteNode::of(plan).is_some_and(pushing),
     }
 }
 
