@@ -56,6 +56,8 @@ states! {
     INVALID_PARAMETER_VALUE = "22023";
     /// Bytes that are no UTF-8.
     CHARACTER_NOT_IN_REPERTOIRE = "22021";
+    /// A character that a text cannot hold.
+    UNTRANSLATABLE_CHARACTER = "22P05";
     /// A text that is no value of its type.
     INVALID_TEXT_REPRESENTATION = "22P02";
     /// Binary input that is no value of its type.

@@ -69,10 +69,7 @@ async fn names_and_values_are_postgres() {
         ("SELECT a, a FROM (VALUES (1)) t(a)", vec!["a|a", "1|1"]),
         ("SELECT count FROM (SELECT count(*) FROM (VALUES (1)) t(a)) s", vec!["count", "1"]),
         ("SELECT sum(a) FROM (VALUES (9223372036854775807), (9223372036854775807)) t(a)", vec!["sum", "18446744073709551614"]),
-        (
-            "SELECT x FROM (VALUES (-0.0::float8), (0.0::float8), (1.0::float8)) t(x) WHERE x IN (0.0, 5.0, 6.0, 7.0) ORDER BY 1",
-            vec!["x", "-0.0", "0.0"],
-        ),
+        ("SELECT x FROM (VALUES (-0.0::float8), (0.0), (1.0)) t(x) WHERE x IN (0.0, 5.0, 6.0, 7.0) ORDER BY 1", vec!["x", "-0.0", "0.0"]),
         ("SELECT 7 / 2, -7 / 2, 7 % 3", vec!["?column?|?column?|?column?", "3|-3|1"]),
         ("SELECT timestamp '1500-01-01 00:00:00' < timestamp '3000-01-01'", vec!["?column?", "true"]),
     ] {

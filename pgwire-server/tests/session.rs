@@ -191,6 +191,8 @@ async fn tokio_postgres_works_with_it() {
     let mut client = s.client().await;
     let row = client.query_one("select $1::int8 + 1, $2::text", &[&41i64, &"x"]).await.unwrap();
     assert_eq!((row.get::<_, i64>(0), row.get::<_, &str>(1)), (42, "x"));
+    let row = client.query_one("select 1, -7 as a, 2147483648 limit 1", &[]).await.unwrap();
+    assert_eq!((row.get::<_, i32>(0), row.get::<_, i32>(1), row.get::<_, i64>(2)), (1, -7, 2_147_483_648));
     let tx = client.transaction().await.unwrap();
     let portal = tx.bind("select * from generate_series(1, 10) as t(x)", &[]).await.unwrap();
     assert_eq!(tx.query_portal(&portal, 4).await.unwrap().len(), 4);

@@ -10,10 +10,10 @@ use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Int64Type, i256
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result};
 use datafusion::functions_aggregate::count::count_udaf;
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction, WindowFunction};
 use datafusion::logical_expr::{
     Aggregate, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    Signature, Volatility, Window, WindowFunctionDefinition,
 };
 
 use crate::error::{SqlError, SqlState};
@@ -120,13 +120,14 @@ fn divide(sum: &ArrayRef, count: &ArrayRef, target: &DataType) -> Result<ArrayRe
     }
 }
 
-/// Splits every avg over integers and decimals of a plan's aggregates. Averages of doubles stay.
+/// Splits every avg over integers and decimals of a plan's aggregates and windows. Averages of doubles stay.
 pub(super) fn split(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(plan
         .transform_up_with_subqueries(|plan| {
             let plan = plan.recompute_schema()?;
             match plan {
                 LogicalPlan::Aggregate(a) => split_one(a),
+                LogicalPlan::Window(w) => split_window(w),
                 other => Ok(Transformed::no(other)),
             }
         })?
@@ -182,4 +183,49 @@ fn split_one(a: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let aggregate = Aggregate::try_new(a.input, a.group_expr, inner)?;
     let plan = LogicalPlanBuilder::from(LogicalPlan::Aggregate(aggregate)).project(outer)?.build()?;
     Ok(Transformed::yes(plan))
+}
+
+/// The average that a window's expression is, if it is over integers or decimals.
+fn exact_window(e: &Expr, input: &LogicalPlan) -> Option<Box<WindowFunction>> {
+    let e = match e {
+        Expr::Alias(a) => a.expr.as_ref(),
+        e => e,
+    };
+    let Expr::WindowFunction(w) = e else { return None };
+    let WindowFunctionDefinition::AggregateUDF(f) = &w.fun else { return None };
+    let [arg] = w.params.args.as_slice() else { return None };
+    let exact = f.name() == "avg" && arg.get_type(input.schema()).is_ok_and(|t| t.is_integer() || t.is_decimal());
+    exact.then(|| w.clone())
+}
+
+fn split_window(w: Window) -> Result<Transformed<LogicalPlan>> {
+    if !w.window_expr.iter().any(|e| exact_window(e, &w.input).is_some()) {
+        return Ok(Transformed::no(LogicalPlan::Window(w)));
+    }
+    let (schema, before) = (w.schema.clone(), w.input.schema().fields().len());
+    let mut inner: Vec<Expr> = vec![];
+    let mut place = |e: Expr| {
+        if !inner.iter().any(|i| i.schema_name().to_string() == e.schema_name().to_string()) {
+            inner.push(e);
+        }
+    };
+    let mut outer: Vec<Expr> = (0..before).map(|i| Expr::Column(Column::from(schema.qualified_field(i)))).collect();
+    for (i, e) in w.window_expr.iter().enumerate() {
+        let (relation, field) = schema.qualified_field(before + i);
+        let Some(average) = exact_window(e, &w.input) else {
+            place(e.clone());
+            outer.push(Expr::Column(Column::from((relation, field))));
+            continue;
+        };
+        let over =
+            |f| Expr::WindowFunction(Box::new(WindowFunction { fun: WindowFunctionDefinition::AggregateUDF(f), ..*average.clone() }));
+        let (sum, count) = (over(super::pg_sum()), over(count_udaf()));
+        let columns = [&sum, &count].map(|e| Expr::Column(Column::new_unqualified(e.schema_name().to_string())));
+        place(sum);
+        place(count);
+        let division = Expr::ScalarFunction(ScalarFunction::new_udf(finish(), columns.to_vec()));
+        outer.push(division.alias_qualified(relation.cloned(), field.name()));
+    }
+    let window = LogicalPlan::Window(Window::try_new(inner, w.input)?);
+    Ok(Transformed::yes(LogicalPlanBuilder::from(window).project(outer)?.build()?))
 }

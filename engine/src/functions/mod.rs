@@ -1,20 +1,26 @@
 //! Postgres's meaning of arithmetic and aggregates, where DataFusion 55's differs.
 //!
 //! DataFusion wraps integer arithmetic and SUM, and averages integers as doubles. Here integer `+ - *` and unary minus raise 22003, `sum(bigint)` and
-//! `avg(integer | numeric)` are numeric, rows compare column by column, NaN is the greatest float, a day is one of the session's
-//! zone, and a literal is read in the type of what it meets. One file each; the same definition holds for pushed and for local work.
+//! `avg(integer | numeric)` are numeric, rows compare column by column, NaN is the greatest float, a day is one of the session's zone, a literal is
+//! read in the type of what it meets, casts from and to text read and write what Postgres does, and a cast to an integer rounds. JSON operators are
+//! functions of ours. One file each; the same definition holds for pushed and for local work.
 
 mod average;
 mod checked;
 mod extremes;
+mod json;
 mod literals;
 mod numbers;
 mod rounding;
 mod rows;
 mod sum;
+mod text_in;
+mod text_out;
 mod unions;
+mod whole;
 mod zone;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
@@ -22,10 +28,14 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
 pub use checked::{Arithmetic, checked};
+pub(crate) use json::JsonOperators;
+pub(crate) use numbers::integer_outputs;
+
+use crate::values::EncodeSettings;
 
 /// `sum`, to be registered over DataFusion's.
 pub fn pg_sum() -> Arc<AggregateUDF> {
@@ -34,7 +44,8 @@ pub fn pg_sum() -> Arc<AggregateUDF> {
 
 /// Scalar functions that the rules here make (registered so that plans with them can be read back), and those that stand in DataFusion's place.
 pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
-    Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish()]).chain(rounding::all()).collect()
+    let own = Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish(), text_out::text()]);
+    own.chain(rounding::all()).chain(json::functions().iter().cloned()).collect()
 }
 
 /// The analyzer's rules: DataFusion's own with ours around type coercion. Before it what decides types (so that what grows out of it is coerced), after
@@ -44,14 +55,19 @@ pub fn analyzer() -> Analyzer {
         rule("fjord_rows", |plan, _| rows::rewrite(plan)),
         rule("fjord_float_extremes", |plan, _| extremes::rewrite(plan)),
         rule("fjord_small_sums", |plan, _| sum::small(plan)),
-        rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, config.execution.time_zone.as_deref())),
+        rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, &EncodeSettings::of_options(config))),
+        rule("fjord_days_and_intervals", |plan, _| zone::days_and_intervals(plan)),
+        rule("fjord_short_booleans", |plan, _| text_out::short_booleans(plan)),
         rule("fjord_numerics_meet_floats", |plan, _| numbers::rewrite(plan)),
         rule("fjord_split_averages", |plan, _| average::split(plan)),
         rule("fjord_union_types", |plan, _| unions::rewrite(plan)),
     ];
     let after = [
         rule("fjord_check_arithmetic", |plan, _| checked::rewrite(plan)),
+        rule("fjord_round_to_integers", |plan, _| whole::rewrite(plan)),
         rule("fjord_session_zone", |plan, config| zone::rewrite(plan, config.execution.time_zone.as_deref())),
+        rule("fjord_text_in", |plan, config| text_in::rewrite(plan, &EncodeSettings::of_options(config))),
+        rule("fjord_text_out", |plan, _| text_out::rewrite(plan)),
     ];
     Analyzer::with_rules(before.into_iter().chain(Analyzer::new().rules).chain(after).collect())
 }
@@ -78,22 +94,74 @@ impl AnalyzerRule for Rule {
     }
 }
 
-/// Rewrites every expression of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs; output names stay as they were.
+/// Rewrites every expression of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs; output names stay as they were, and
+/// the types above follow what changed below.
 pub(crate) fn rewrite_expressions(plan: LogicalPlan, f: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    rewrite_nodes(plan, &|plan, schema| {
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|e| {
+            let saved = names.save(&e);
+            let out = e.transform_up(|e| f(e, schema))?;
+            Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
+        })
+    })
+}
+
+/// Rewrites every node of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs.
+fn rewrite_nodes(plan: LogicalPlan, f: &dyn Fn(LogicalPlan, &DFSchema) -> Result<Transformed<LogicalPlan>>) -> Result<LogicalPlan> {
+    // A changed node may have other types, and then those above it have, too.
+    let changed = Cell::new(false);
     Ok(plan
         .transform_up_with_subqueries(|plan| {
+            let plan = if changed.get() { plan.recompute_schema()? } else { plan };
             let mut schema: DFSchema = merge_schema(&plan.inputs());
             if let LogicalPlan::TableScan(ts) = &plan {
                 schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
             }
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|e| {
-                let saved = names.save(&e);
-                let out = e.transform_up(|e| f(e, &schema))?;
-                Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-            })
+            let out = f(plan, &schema)?;
+            if !out.transformed {
+                return Ok(if changed.get() { Transformed::yes(out.data) } else { out });
+            }
+            changed.set(true);
+            Ok(Transformed::yes(out.data.recompute_schema()?))
         })?
         .data)
+}
+
+/// Functions whose arguments must be of one type.
+const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "ifnull", "nvl"];
+
+/// The parts of an expression that must have one type among themselves, group by group: the sides of a comparison, the results of a CASE.
+fn siblings(e: &mut Expr) -> Vec<Vec<&mut Expr>> {
+    match e {
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(*op) => vec![vec![left.as_mut(), right.as_mut()]],
+        Expr::Between(b) => vec![vec![b.expr.as_mut(), b.low.as_mut(), b.high.as_mut()]],
+        Expr::InList(l) => {
+            let mut all: Vec<&mut Expr> = vec![l.expr.as_mut()];
+            all.extend(l.list.iter_mut());
+            vec![all]
+        }
+        Expr::Case(c) => {
+            let (mut compared, mut values): (Vec<&mut Expr>, Vec<&mut Expr>) = (vec![], vec![]);
+            compared.extend(c.expr.as_deref_mut());
+            let simple = !compared.is_empty();
+            for (when, then) in &mut c.when_then_expr {
+                if simple {
+                    compared.push(when);
+                }
+                values.push(then);
+            }
+            values.extend(c.else_expr.as_deref_mut());
+            vec![compared, values]
+        }
+        Expr::ScalarFunction(f) if ONE_TYPE.contains(&f.func.name()) => vec![f.args.iter_mut().collect()],
+        _ => vec![],
+    }
+}
+
+fn is_comparison(op: Operator) -> bool {
+    use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }
 
 #[cfg(test)]

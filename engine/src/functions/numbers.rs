@@ -3,46 +3,191 @@
 //! DataFusion 55 coerces the pair to Decimal(30, 15): infinity and 1e300 raise, and a literal `99999999.99`, read as a double first, finds nothing in a
 //! numeric column. This rule runs before type coercion and leaves it nothing to mix.
 
-use arrow::datatypes::{DataType, i256};
-use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, cast};
+use std::sync::Arc;
 
-/// Functions whose arguments must be of one type.
-const ONE_TYPE: &[&str] = &["coalesce", "nullif", "greatest", "least", "ifnull", "nvl"];
+use arrow::datatypes::{DataType, FieldRef, i256};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
+use datafusion::logical_expr::expr::{InSubquery, SetComparison};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, Values, cast};
+use datafusion::optimizer::analyzer::type_coercion::coerce_union_schema;
+
+use super::siblings;
 
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    super::rewrite_expressions(plan, &|e, schema| Ok(rewrite_one(e, schema)))
+    super::rewrite_nodes(plan, &|plan, schema| {
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|e| {
+            let saved = names.save(&e);
+            let out = e.transform_up(|e| rewrite_one(e, schema))?;
+            Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
+        })?;
+        plan.transform_data(columns)
+    })
 }
 
-fn rewrite_one(mut e: Expr, schema: &DFSchema) -> Transformed<Expr> {
+/// A whole number that is an output column of the statement itself is an integer where it fits, as drivers expect of `SELECT 1`. Inside of expressions
+/// it stays the bigint that DataFusion reads: what is computed with it pushes, and does not overflow. Not a rule of the analyzer: `'7'::bigint` is such a
+/// number, too, once it has been analyzed.
+pub(crate) fn integer_outputs(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let small = |e: Expr| -> Expr {
+        match e {
+            Expr::Literal(ScalarValue::Int64(Some(v)), m) => match i32::try_from(v) {
+                Ok(v) => Expr::Literal(ScalarValue::Int32(Some(v)), m),
+                Err(_) => Expr::Literal(ScalarValue::Int64(Some(v)), m),
+            },
+            e => e,
+        }
+    };
+    match plan {
+        LogicalPlan::Projection(p) => {
+            let (schema, input) = (p.schema, p.input);
+            let outputs = p.expr.into_iter().enumerate().map(|(i, e)| match e {
+                Expr::Alias(mut a) => {
+                    a.expr = Box::new(small(*a.expr));
+                    Expr::Alias(a)
+                }
+                Expr::Literal(..) => {
+                    let (relation, field) = schema.qualified_field(i);
+                    small(e).alias_qualified(relation.cloned(), field.name())
+                }
+                e => e,
+            });
+            Ok(LogicalPlan::Projection(Projection::try_new(outputs.collect(), input)?))
+        }
+        LogicalPlan::Limit(mut l) => {
+            l.input = Arc::new(integer_outputs(Arc::unwrap_or_clone(l.input))?);
+            Ok(LogicalPlan::Limit(l))
+        }
+        other => Ok(other),
+    }
+}
+
+fn rewrite_one(mut e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let changed = match &mut e {
         Expr::Literal(value, _) => whole(value),
         Expr::BinaryExpr(BinaryExpr { left, right, .. }) => one_type(&mut [left.as_mut(), right.as_mut()], schema),
-        Expr::Between(b) => one_type(&mut [b.expr.as_mut(), b.low.as_mut(), b.high.as_mut()], schema),
-        Expr::InList(l) => {
-            let mut all: Vec<&mut Expr> = vec![l.expr.as_mut()];
-            all.extend(l.list.iter_mut());
-            one_type(&mut all, schema)
-        }
-        Expr::Case(c) => {
-            let (mut compared, mut values): (Vec<&mut Expr>, Vec<&mut Expr>) = (vec![], vec![]);
-            compared.extend(c.expr.as_deref_mut());
-            let simple = !compared.is_empty();
-            for (when, then) in &mut c.when_then_expr {
-                if simple {
-                    compared.push(when);
-                }
-                values.push(then);
-            }
-            values.extend(c.else_expr.as_deref_mut());
-            let first = one_type(&mut compared, schema);
-            one_type(&mut values, schema) || first
-        }
-        Expr::ScalarFunction(f) if ONE_TYPE.contains(&f.func.name()) => one_type(&mut f.args.iter_mut().collect::<Vec<_>>(), schema),
-        _ => false,
+        Expr::InSubquery(InSubquery { expr, subquery, .. }) => with_subquery(expr, subquery, schema)?,
+        Expr::SetComparison(SetComparison { expr, subquery, .. }) => with_subquery(expr, subquery, schema)?,
+        e => siblings(e).into_iter().fold(false, |changed, mut group| one_type(&mut group, schema) || changed),
     };
-    if changed { Transformed::yes(e) } else { Transformed::no(e) }
+    Ok(if changed { Transformed::yes(e) } else { Transformed::no(e) })
+}
+
+/// `x IN (SELECT y ...)`: whichever side is numeric becomes a double if the other is one.
+fn with_subquery(e: &mut Expr, subquery: &mut Subquery, schema: &DFSchema) -> Result<bool> {
+    let Some(column) = subquery.subquery.schema().fields().first().map(|f| f.data_type().clone()) else { return Ok(false) };
+    let Ok(ours) = e.get_type(schema) else { return Ok(false) };
+    if is_decimal(&ours) && column.is_floating() {
+        to_double(e);
+        return Ok(true);
+    }
+    if !(ours.is_floating() && is_decimal(&column)) {
+        return Ok(false);
+    }
+    match doubles(&subquery.subquery, |i| i == 0)? {
+        Some(plan) => {
+            subquery.subquery = plan;
+            Ok(true)
+        }
+        None => Ok(false),
+    }
+}
+
+/// Columns that several queries or rows make together, and the keys of a join with USING.
+fn columns(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    Ok(match plan {
+        LogicalPlan::Values(v) => values(v)?,
+        LogicalPlan::Union(mut u) => {
+            let types: Vec<Vec<DataType>> =
+                u.inputs.iter().map(|i| i.schema().fields().iter().map(|f| f.data_type().clone()).collect()).collect();
+            let mixed = |i: usize| types.iter().any(|t| t.get(i).is_some_and(DataType::is_floating));
+            let mut changed = false;
+            for input in &mut u.inputs {
+                if let Some(plan) = doubles(input, mixed)? {
+                    *input = plan;
+                    changed = true;
+                }
+            }
+            // A union is planned with the types of its first query: what stands above must see those that it will have.
+            let schema = coerce_union_schema(&u.inputs)?;
+            let same = schema.fields().iter().zip(u.schema.fields()).all(|(a, b)| a.data_type() == b.data_type());
+            if !same {
+                u.schema = Arc::new(schema);
+            }
+            if changed || !same { Transformed::yes(LogicalPlan::Union(u)) } else { Transformed::no(LogicalPlan::Union(u)) }
+        }
+        LogicalPlan::Join(mut j) => {
+            let mut changed = false;
+            for (l, r) in &mut j.on {
+                let types = (l.get_type(j.left.schema()), r.get_type(j.right.schema()));
+                match types {
+                    (Ok(a), Ok(b)) if is_decimal(&a) && b.is_floating() => to_double(l),
+                    (Ok(a), Ok(b)) if a.is_floating() && is_decimal(&b) => to_double(r),
+                    _ => continue,
+                }
+                changed = true;
+            }
+            if changed { Transformed::yes(LogicalPlan::Join(j)) } else { Transformed::no(LogicalPlan::Join(j)) }
+        }
+        other => Transformed::no(other),
+    })
+}
+
+/// A query whose numerics among the columns that `wanted` names are cast to doubles; `None` where there are none.
+fn doubles(plan: &Arc<LogicalPlan>, wanted: impl Fn(usize) -> bool) -> Result<Option<Arc<LogicalPlan>>> {
+    let schema = plan.schema();
+    let is_wanted = |i: usize| wanted(i) && is_decimal(schema.field(i).data_type());
+    if !(0..schema.fields().len()).any(is_wanted) {
+        return Ok(None);
+    }
+    let outputs = (0..schema.fields().len()).map(|i| {
+        let (relation, field) = schema.qualified_field(i);
+        let column = Expr::Column(Column::from((relation, field)));
+        if is_wanted(i) { cast(column, DataType::Float64).alias_qualified(relation.cloned(), field.name()) } else { column }
+    });
+    Ok(Some(Arc::new(LogicalPlanBuilder::from(plan.as_ref().clone()).project(outputs)?.build()?)))
+}
+
+/// VALUES gives a column its type when it is planned, and its rows a cast to that type: here the casts are looked through.
+fn values(mut v: Values) -> Result<Transformed<LogicalPlan>> {
+    let mut fields: Vec<(Option<TableReference>, FieldRef)> = v.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
+    let mut changed = false;
+    for (i, (_, field)) in fields.iter_mut().enumerate() {
+        if !is_decimal(field.data_type()) {
+            continue;
+        }
+        let type_of = |e: &Expr| uncast(e, field.data_type()).get_type(&DFSchema::empty()).ok();
+        let types: Vec<DataType> = v.values.iter().filter_map(|row| row.get(i).and_then(type_of)).collect();
+        if !(types.iter().any(DataType::is_floating) && types.iter().any(is_decimal)) {
+            continue;
+        }
+        for row in &mut v.values {
+            if let Some(e) = row.get_mut(i) {
+                *e = uncast(e, field.data_type()).clone();
+                if matches!(e, Expr::Literal(v, _) if v.is_null()) {
+                    *e = Expr::Literal(ScalarValue::Float64(None), None);
+                } else {
+                    to_double(e);
+                }
+            }
+        }
+        *field = Arc::new(field.as_ref().clone().with_data_type(DataType::Float64));
+        changed = true;
+    }
+    if !changed {
+        return Ok(Transformed::no(LogicalPlan::Values(v)));
+    }
+    let schema = DFSchema::new_with_metadata(fields, v.schema.metadata().clone())?;
+    Ok(Transformed::yes(LogicalPlan::Values(Values { schema: Arc::new(schema), values: v.values })))
+}
+
+fn uncast<'a>(e: &'a Expr, to: &DataType) -> &'a Expr {
+    match e {
+        Expr::Cast(c) if c.field.data_type() == to => &c.expr,
+        e => e,
+    }
 }
 
 /// Makes the numerics among `all` doubles if there is a float among them.
@@ -54,14 +199,18 @@ fn one_type(all: &mut [&mut Expr], schema: &DFSchema) -> bool {
     let mut changed = false;
     for (e, t) in all.iter_mut().zip(&types) {
         if t.as_ref().is_some_and(is_decimal) {
-            **e = match as_double(e) {
-                Some(v) => Expr::Literal(ScalarValue::Float64(Some(v)), None),
-                None => cast((**e).clone(), DataType::Float64),
-            };
+            to_double(e);
             changed = true;
         }
     }
     changed
+}
+
+fn to_double(e: &mut Expr) {
+    *e = match as_double(e) {
+        Some(v) => Expr::Literal(ScalarValue::Float64(Some(v)), None),
+        None => cast(std::mem::take(e), DataType::Float64),
+    };
 }
 
 fn is_decimal(t: &DataType) -> bool {

@@ -191,11 +191,38 @@ async fn the_session_zone_decides_what_a_day_is() {
 #[tokio::test]
 async fn a_plan_that_is_analyzed_twice_keeps_its_types() {
     let ctx = context();
-    let plan = ctx.state().create_logical_plan("select sum(a), sum(b) from t").await.unwrap();
+    for sql in [
+        "select sum(a), sum(b) from t",
+        "select '7'::bigint, a::text, b::double::text, 2.5::int from t",
+        "select date '2024-01-01' + 1, date '2024-01-01' + interval '1 day', '2024-01-01'::date from t",
+        "select avg(a) over (order by b), min(a::double) over (order by b), max(b) over () from t",
+        "select column1 + 1.5 from (values (1.5), (2::double), (3), (null)) v",
+        "select 7 union all select 1.5 union all select 2::double",
+        "select a from t where a * 1.5 in (select b::double from t)",
+        "select concat('x', a = 1, 1.5) from t",
+    ] {
+        let plan = ctx.state().create_logical_plan(sql).await.unwrap();
+        let once = ctx.state().analyzer().execute_and_check(plan, ctx.state().config_options(), |_, _| {}).unwrap();
+        let twice = ctx.state().analyzer().execute_and_check(once.clone(), ctx.state().config_options(), |_, _| {}).unwrap();
+        assert_eq!(once.schema(), twice.schema(), "{sql}");
+        ctx.execute_logical_plan(twice).await.unwrap().collect().await.unwrap();
+    }
+    let plan = ctx.state().create_logical_plan("select sum(a) from t").await.unwrap();
     let once = ctx.state().analyzer().execute_and_check(plan, ctx.state().config_options(), |_, _| {}).unwrap();
-    let twice = ctx.state().analyzer().execute_and_check(once.clone(), ctx.state().config_options(), |_, _| {}).unwrap();
-    assert_eq!(once.schema(), twice.schema());
-    assert_eq!(twice.schema().field(0).data_type(), &DataType::Int64);
+    assert_eq!(once.schema().field(0).data_type(), &DataType::Int64);
+}
+
+#[tokio::test]
+async fn a_numeric_and_a_double_make_a_double() {
+    for (sql, want) in [
+        ("select arrow_typeof(column1) from (values (1.5), ('inf'::double), (null)) v", "Float64"),
+        ("select arrow_typeof(x) from (select 7 as x union all select 1.5 union all select 'nan'::double) s", "Float64"),
+        ("select arrow_typeof(x) from (select 1.5 as x union select 2.25) s", "Decimal128(3, 2)"),
+        ("select arrow_typeof(column1) from (values (1.5), (2)) v", "Decimal128(21, 1)"),
+        ("select x * 2.5 from (select case when a = 1 then 1.5 else 'nan'::double end x from t) s where x < 2", "3.75"),
+    ] {
+        assert_eq!(one(sql).await.unwrap(), want, "{sql}");
+    }
 }
 
 #[tokio::test]

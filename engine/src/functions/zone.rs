@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::functions::datetime::to_local_time;
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, cast};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast};
 
 /// Functions whose result depends on the zone of an instant.
 const ZONED: [&str; 3] = ["date_trunc", "date_part", "to_char"];
@@ -69,6 +69,30 @@ fn through_zone(inner: &Expr, from: &DataType, to: &DataType, zone: &Arc<str>) -
         }
         _ => None,
     }
+}
+
+/// A day and an interval make a timestamp: DataFusion 55 gives a day and loses the interval's hours.
+pub(super) fn days_and_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    super::rewrite_expressions(plan, &|mut e, schema| {
+        let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) = &mut e else {
+            return Ok(Transformed::no(e));
+        };
+        let is = |e: &Expr, test: fn(&DataType) -> bool| e.get_type(schema).is_ok_and(|t| test(&t));
+        let day: fn(&DataType) -> bool = |t| matches!(t, DataType::Date32);
+        let interval: fn(&DataType) -> bool = |t| matches!(t, DataType::Interval(_));
+        // `day + 1` stays a day; coercion has made an interval of its number.
+        let of_number = |e: &Expr| matches!(e, Expr::Cast(c) if is(&c.expr, |t| t.is_integer()));
+        if of_number(left) || of_number(right) {
+            return Ok(Transformed::no(e));
+        }
+        let side = match op {
+            _ if is(left, day) && is(right, interval) => left,
+            Operator::Plus if is(left, interval) && is(right, day) => right,
+            _ => return Ok(Transformed::no(e)),
+        };
+        **side = cast(std::mem::take(side.as_mut()), DataType::Timestamp(TimeUnit::Microsecond, None));
+        Ok(Transformed::yes(e))
+    })
 }
 
 fn is_utc(zone: &str) -> bool {

@@ -5,6 +5,7 @@
 
 pub mod explain;
 mod exponents;
+mod intervals;
 mod kept;
 pub mod lift;
 mod names;
@@ -293,7 +294,7 @@ impl Session {
     async fn prepare_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
         self.sources_ready(query).await;
         let env = self.env();
-        let plan = plan_statement(&env, query.clone()).await?;
+        let plan = crate::functions::integer_outputs(plan_statement(&env, query.clone()).await?)?;
         let params = params::infer(&plan, declared)?;
         let plan = if params.is_empty() { plan } else { params::annotate(plan, &params)? };
         // Analyzed here already: types are those of the final plan (sum of bigint is numeric), and it is done once for many executions.
@@ -492,6 +493,7 @@ pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::State
     // Names first: they are those of what the user wrote, not of what rewrites make of it.
     names::assign(&mut statement);
     exponents::widen(&mut statement);
+    intervals::read(&mut statement)?;
     for schema in env.engine.system_schemas() {
         schema.rewrite(&mut statement)?;
     }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
@@ -159,7 +160,13 @@ impl Stream for QueryStream {
                 me.ending.record.add_rows(batch.num_rows());
                 // The plan's own names become the statement's: `count(*)` is `count`.
                 let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-                match RecordBatch::try_new_with_options(me.schema.clone(), batch.columns().to_vec(), &options) {
+                // And what a list says of its items: an array literal lost their Postgres type on its way.
+                let columns = me.schema.fields().iter().zip(batch.columns()).map(|(f, c)| match f.data_type() {
+                    t if t != c.data_type() && t.equals_datatype(c.data_type()) => cast(c, t),
+                    _ => Ok(c.clone()),
+                });
+                let renamed = columns.collect::<Result<Vec<_>, _>>();
+                match renamed.and_then(|c| RecordBatch::try_new_with_options(me.schema.clone(), c, &options)) {
                     Ok(b) => Poll::Ready(Some(Ok(b))),
                     Err(e) => me.fail(SqlError::from(DataFusionError::from(e))),
                 }

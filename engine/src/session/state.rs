@@ -18,6 +18,7 @@ use crate::federation::tag::TagDynamicFilters;
 use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
 use crate::pushdown::withhold::{self, Withholding};
+use crate::values::{EncodeSettings, ValueOptions};
 
 /// Partitions of a plan: the sources bound most queries, and each partition costs memory.
 const PARTITIONS: usize = 2;
@@ -72,6 +73,8 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
         .with_query_planner(Arc::new(FederationPlanner))
         .with_type_planner(Arc::new(PostgresTypes::default()))
         .with_analyzer_rules(analyzer);
+    // Before DataFusion's own, which take `@>` for one of arrays.
+    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::JsonOperators));
     builder.scalar_functions().get_or_insert_default().extend(scalars);
     builder.aggregate_functions().get_or_insert_default().extend(aggregates);
     builder.build()
@@ -95,4 +98,7 @@ fn apply(state: &mut SessionState, settings: &Settings) {
     state.config_mut().set_extension(Arc::new(dynamic));
     // DataFusion spells an offset as `+02:00`, and so do we; UTC by its name prints as Postgres's.
     state.config_mut().options_mut().execution.time_zone = Some(zone.to_string());
+    // Settings are checked when they are set: what cannot be read here has never been one.
+    let values = EncodeSettings::of(settings).unwrap_or_default();
+    state.config_mut().options_mut().extensions.insert(ValueOptions(values));
 }

@@ -18,7 +18,11 @@ pub(crate) struct PostgresTypes {}
 
 impl TypePlanner for PostgresTypes {
     fn plan_type_field(&self, sql_type: &ast::DataType) -> DfResult<Option<FieldRef>> {
-        Ok(pg_type(sql_type).map(|(pg, arrow)| Arc::new(pgtype::field("", arrow, true, pg))))
+        // A field without name and metadata would mean "keep the source's": an int4 column cast to bigint would still be announced as int4. So it has
+        // a name; and metadata only where the Arrow type alone would mean another type, because VALUES wants the same of all its rows.
+        Ok(pg_type(sql_type).map(|(pg, arrow)| {
+            Arc::new(if PgType::of_arrow(&arrow) == pg { Field::new(pg.name, arrow, true) } else { pgtype::field("", arrow, true, pg) })
+        }))
     }
 }
 
@@ -31,6 +35,17 @@ pub(crate) fn pg_type(t: &ast::DataType) -> Option<(PgType, DataType)> {
         T::Timestamp(_, TimezoneInfo::WithTimeZone | TimezoneInfo::Tz) => plain(pgtype::TIMESTAMPTZ),
         T::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => Some((pgtype::TIME, DataType::Time64(TimeUnit::Microsecond))),
         T::Numeric(ExactNumberInfo::None) | T::Decimal(ExactNumberInfo::None) | T::Dec(ExactNumberInfo::None) => plain(pgtype::NUMERIC),
+        T::SmallInt(None) | T::Int2(None) => plain(pgtype::INT2),
+        T::Int(None) | T::Integer(None) | T::Int4(None) => plain(pgtype::INT4),
+        T::BigInt(None) | T::Int8(None) => plain(pgtype::INT8),
+        T::Real | T::Float4 => plain(pgtype::FLOAT4),
+        T::DoublePrecision | T::Float8 | T::Double(ExactNumberInfo::None) => plain(pgtype::FLOAT8),
+        T::Boolean | T::Bool => plain(pgtype::BOOL),
+        T::Date => plain(pgtype::DATE),
+        T::Interval { fields: None, precision: None } => plain(pgtype::INTERVAL),
+        T::Text => plain(pgtype::TEXT),
+        // Held as text, and announced so.
+        T::Varchar(None) | T::CharacterVarying(None) => plain(pgtype::TEXT),
         T::Uuid => plain(pgtype::UUID),
         T::JSON => plain(pgtype::JSON),
         T::JSONB => plain(pgtype::JSONB),

@@ -87,8 +87,8 @@ impl Default for ExplainOptions {
 /// Statements about the session's protocol state.
 #[derive(Debug, Clone)]
 pub enum SessionStatement {
-    /// BEGIN, START TRANSACTION; the isolation level's text and READ ONLY are accepted.
-    Begin,
+    /// BEGIN, START TRANSACTION, with its modes as settings (`transaction_isolation`, ...), which hold until the transaction ends.
+    Begin(Vec<(&'static str, String)>),
     /// COMMIT, END.
     Commit,
     /// ROLLBACK, ABORT.

@@ -39,6 +39,53 @@ pub(crate) fn canonical(text: &str) -> Result<String, NotJson> {
     String::from_utf8(out.to_vec()).map_err(|_| NotJson { at: 0, too_deep: false })
 }
 
+/// The text that a JSON string stands for; `None` where it is none that a text can hold.
+pub(crate) fn string(literal: &str) -> Option<String> {
+    match parse(literal) {
+        Ok(Json::String(s)) => Some(s),
+        _ => None,
+    }
+}
+
+/// `jsonb @> jsonb`: every part of the second is in the first (JsonbDeepContains). An array also contains a scalar that is one of its elements.
+pub(crate) fn contains(whole: &str, part: &str) -> Result<bool, NotJson> {
+    let (whole, part) = (parse(whole)?, parse(part)?);
+    Ok(match (&whole, &part) {
+        (Json::Array(items), scalar) if !part.is_container() => items.iter().any(|i| i.equals(scalar)),
+        _ => whole.contains(&part),
+    })
+}
+
+impl Json {
+    fn is_container(&self) -> bool {
+        matches!(self, Json::Array(_) | Json::Object(_))
+    }
+
+    fn contains(&self, part: &Json) -> bool {
+        match (self, part) {
+            (Json::Object(all), Json::Object(wanted)) => {
+                wanted.iter().all(|(key, value)| all.iter().find(|(k, _)| k == key).is_some_and(|(_, have)| have.contains(value)))
+            }
+            (Json::Array(all), Json::Array(wanted)) => wanted.iter().all(|w| all.iter().any(|have| have.contains(w))),
+            (have, wanted) => have.equals(wanted),
+        }
+    }
+
+    /// Equal scalars; numbers by their value: 1.0 is 1.
+    fn equals(&self, other: &Json) -> bool {
+        match (self, other) {
+            (Json::Plain(a), Json::Plain(b)) => a == b,
+            (Json::String(a), Json::String(b)) => a == b,
+            (Json::Number(a), Json::Number(b)) => {
+                let value =
+                    |n: &str| if n.contains('.') { n.trim_end_matches('0').trim_end_matches('.').to_string() } else { n.to_string() };
+                value(a) == value(b)
+            }
+            _ => false,
+        }
+    }
+}
+
 fn put(value: &Json, out: &mut BytesMut) {
     match value {
         Json::Plain(word) => out.put_slice(word.as_bytes()),
@@ -281,6 +328,25 @@ mod tests {
     fn jsonb_form() {
         assert_eq!(canonical(r#" {"bb":1,"a":[1e2, 1.50,{}],"a":"x\u0041\n"} "#).unwrap(), "{\"a\": \"xA\\n\", \"bb\": 1}");
         assert_eq!(canonical("[true,null,-0]").unwrap(), "[true, null, 0]");
+    }
+
+    #[test]
+    fn containment() {
+        for (whole, part, want) in [
+            ("[1, 2, [1, 3]]", "[1]", true),
+            ("[1, 2, [1, 3]]", "1", true),
+            ("[1, 2, [1, 3]]", "[[1]]", true),
+            ("[1, 2, [1, 3]]", "[3]", false),
+            ("1", "[1]", false),
+            ("{\"a\": 1.0, \"b\": {\"c\": [1, 2]}}", "{\"a\": 1, \"b\": {\"c\": [2]}}", true),
+            ("{\"a\": 1}", "{\"a\": {}}", false),
+            ("[10]", "[1]", false),
+            ("{}", "{}", true),
+            ("[]", "{}", false),
+            ("[\"1\"]", "[1]", false),
+        ] {
+            assert_eq!(contains(whole, part), Ok(want), "{whole} @> {part}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod array;
 mod cell;
+mod config;
 mod datetime;
 mod decimal;
 pub(crate) mod decode;
@@ -23,6 +24,8 @@ use crate::session::Settings;
 use crate::{Result, SqlError, SqlState};
 
 pub use cell::{Cell, CellBox, Shape, cell, put_with_length, reg_value};
+pub use config::ValueOptions;
+pub(crate) use decode::interval::parse as interval;
 pub use decode::{decode_param, decode_params};
 pub use wire_type::{typmod, wire_type};
 pub use zone::Zone;

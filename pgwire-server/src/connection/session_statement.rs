@@ -62,8 +62,11 @@ impl<S: Socket> Connection<S> {
             }
             SessionStatement::Move { name, count } => self.move_cursor(name, *count, &planned.shown).await?,
             SessionStatement::Prepare { name, types, statement } => self.prepare_named(name, types, statement, guard).await?,
-            SessionStatement::Begin => {
+            SessionStatement::Begin(modes) => {
                 let warning = self.tx.begin(&self.session.settings.read());
+                if warning.is_none() {
+                    self.transaction_modes(modes)?;
+                }
                 self.notices(warning.into_iter().collect());
                 let start = statement.text.trim_start().get(..5).is_some_and(|w| w.eq_ignore_ascii_case("start"));
                 self.complete(if start { "START TRANSACTION" } else { "BEGIN" });
@@ -78,6 +81,21 @@ impl<S: Socket> Connection<S> {
             other => self.plain(other)?,
         }
         portal.state = PortalState::Done;
+        Ok(())
+    }
+
+    /// The modes of a transaction that begins, as SET TRANSACTION would set them; its isolation is the session's default where none is said.
+    fn transaction_modes(&mut self, modes: &[(&'static str, String)]) -> Result<()> {
+        let mut settings = self.session.settings.write();
+        let before = settings.clone();
+        let default = settings.get("default_transaction_isolation").unwrap_or_default().to_string();
+        settings.set("transaction_isolation", &default)?;
+        for (name, value) in modes {
+            settings.set(name, value)?;
+        }
+        if *settings != before {
+            self.after_commit = self.after_commit.take().or(Some(before));
+        }
         Ok(())
     }
 

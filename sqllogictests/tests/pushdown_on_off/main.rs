@@ -157,7 +157,7 @@ async fn check(cases: Vec<Case>) {
     println!("with errors on a side:\n  {}", refused.join("\n  "));
     assert!(failures.is_empty(), "{} of {} queries fail:\n{}", failures.len(), cases.len(), failures.join("\n"));
     // A set that mostly fails on both sides proves nothing.
-    assert!(refused.len() * 10 <= cases.len(), "{} of {} queries end in errors:\n{}", refused.len(), cases.len(), refused.join("\n"));
+    assert!(refused.len() * 20 <= cases.len(), "{} of {} queries end in errors:\n{}", refused.len(), cases.len(), refused.join("\n"));
 }
 
 #[tokio::test]

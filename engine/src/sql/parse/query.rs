@@ -6,7 +6,7 @@ use sqlparser::ast::{self, SetExpr, Visit, Visitor};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
-use sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 
 use super::super::source::Cursor;
 use super::super::statement::{Statement, StatementKind};
@@ -30,6 +30,10 @@ pub(super) fn query(c: &mut Cursor) -> Result<StatementKind> {
     let rest = p.peek_token();
     if rest.token != Token::EOF {
         return Err(at_token(c, &rest));
+    }
+    if let ControlFlow::Break(span) = q.visit(&mut ReservedTable) {
+        let i = c.src.toks[c.pos..c.end].iter().position(|t| t.with_span.span.start == span.start);
+        return Err(error_at(c, i.map_or(c.end, |i| c.pos + i)));
     }
     c.pos = c.end;
     let mut statement = ast::Statement::Query(q);
@@ -118,6 +122,66 @@ fn error_at(c: &Cursor, pos: usize) -> SqlError {
 fn at_token(c: &Cursor, t: &TokenWithSpan) -> SqlError {
     let i = c.src.toks[c.pos..c.end].iter().position(|x| x.with_span.span.start == t.span.start);
     error_at(c, i.map_or(c.end, |i| c.pos + i))
+}
+
+/// Words that Postgres reserves for the clauses of a query. sqlparser takes them for a table's name: `SELECT 1 FROM WHERE`.
+const RESERVED: &[&str] = &[
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "HAVING",
+    "ORDER",
+    "LIMIT",
+    "OFFSET",
+    "FETCH",
+    "FOR",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "INTO",
+    "ON",
+    "USING",
+    "WITH",
+    "WINDOW",
+    "AND",
+    "OR",
+    "NOT",
+    "NULL",
+    "TRUE",
+    "FALSE",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "AS",
+    "ASC",
+    "DESC",
+    "IN",
+    "ALL",
+    "ANY",
+    "DISTINCT",
+    "CREATE",
+    "TABLE",
+];
+
+/// Finds a table whose name is a reserved word, unquoted.
+struct ReservedTable;
+
+impl Visitor for ReservedTable {
+    type Break = Span;
+    fn pre_visit_table_factor(&mut self, t: &ast::TableFactor) -> ControlFlow<Span> {
+        if let ast::TableFactor::Table { name, args: None, .. } = t
+            && let [part] = name.0.as_slice()
+            && let Some(ident) = part.as_ident()
+            && ident.quote_style.is_none()
+            && RESERVED.iter().any(|w| w.eq_ignore_ascii_case(&ident.value))
+        {
+            return ControlFlow::Break(ident.span);
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// What of a query would write or lock, if anything does.

@@ -10,12 +10,10 @@ use crate::error::{Result, SqlError, SqlState};
 pub(super) fn transaction(c: &mut Cursor) -> Result<StatementKind> {
     let s = if c.eat("BEGIN") {
         c.eat_any(&["WORK", "TRANSACTION"]);
-        transaction_modes(c)?;
-        S::Begin
+        S::Begin(transaction_modes(c)?)
     } else if c.eat("START") {
         c.expect("TRANSACTION")?;
-        transaction_modes(c)?;
-        S::Begin
+        S::Begin(transaction_modes(c)?)
     } else if c.eat("SAVEPOINT") {
         S::Savepoint(c.ident("a savepoint name")?)
     } else if c.eat("RELEASE") {

@@ -146,7 +146,7 @@ fn transactions() {
         "START TRANSACTION READ WRITE",
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY DEFERRABLE",
     ] {
-        assert!(matches!(session(sql), SessionStatement::Begin), "{sql}");
+        assert!(matches!(session(sql), SessionStatement::Begin(_)), "{sql}");
     }
     for sql in ["COMMIT", "END", "END TRANSACTION", "COMMIT WORK AND NO CHAIN"] {
         assert!(matches!(session(sql), SessionStatement::Commit), "{sql}");

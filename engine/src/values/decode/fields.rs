@@ -115,11 +115,14 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn read(&mut self) -> Result<(), Fault> {
         loop {
+            let before = self.rest.len();
             self.rest = self.rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == ',' || c == '\x0b');
+            // An offset may follow a date without a time; but `2025-11-01-05` is no date.
+            let after_date = self.fields.date.is_some() && (self.rest.starts_with('+') || self.rest.len() < before);
             let Some(first) = self.rest.chars().next() else { return Ok(()) };
             match first {
                 '0'..='9' => self.number()?,
-                '+' | '-' if self.fields.time.is_some() => {
+                '+' | '-' if self.fields.time.is_some() || after_date => {
                     let offset = self.take(|c| c.is_ascii_digit() || matches!(c, ':' | '+' | '-'));
                     let digits = offset[1..].bytes().all(|b| b.is_ascii_digit() || b == b':') && offset.len() > 1;
                     let wrong = if digits { Fault::Displacement } else { Fault::Syntax };

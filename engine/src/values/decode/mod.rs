@@ -4,8 +4,8 @@ mod array;
 mod binary;
 mod datetime;
 mod fields;
-mod interval;
-mod text;
+pub(crate) mod interval;
+pub(crate) mod text;
 
 use crate::pgtype::{self, PgType};
 use crate::{Result, SqlError, SqlState};
@@ -26,6 +26,11 @@ pub fn decode_param(pg: PgType, format: Format, bytes: Option<&[u8]>, settings: 
         Format::Text => text::decode(pg, utf8(bytes)?, settings),
         Format::Binary => binary::decode(pg, bytes),
     }
+}
+
+/// A value of [`PgType::to_arrow`] from its text, as the type's input function reads it.
+pub(crate) fn from_text(pg: PgType, text: &str, settings: &EncodeSettings) -> Result<ScalarValue> {
+    text::decode(pg, text, settings)
 }
 
 /// All parameters of a Bind message. An error says which one it was.
