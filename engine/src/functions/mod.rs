@@ -34,6 +34,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 pub use checked::{Arithmetic, checked};
 pub(crate) use json::JsonOperators;
 pub(crate) use numbers::integer_outputs;
+pub(crate) use zone::days_and_intervals;
 
 use crate::values::EncodeSettings;
 
@@ -56,7 +57,6 @@ pub fn analyzer() -> Analyzer {
         rule("fjord_float_extremes", |plan, _| extremes::rewrite(plan)),
         rule("fjord_small_sums", |plan, _| sum::small(plan)),
         rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, &EncodeSettings::of_options(config))),
-        rule("fjord_days_and_intervals", |plan, _| zone::days_and_intervals(plan)),
         rule("fjord_short_booleans", |plan, _| text_out::short_booleans(plan)),
         rule("fjord_numerics_meet_floats", |plan, _| numbers::rewrite(plan)),
         rule("fjord_split_averages", |plan, _| average::split(plan)),

@@ -71,8 +71,9 @@ fn through_zone(inner: &Expr, from: &DataType, to: &DataType, zone: &Arc<str>) -
     }
 }
 
-/// A day and an interval make a timestamp: DataFusion 55 gives a day and loses the interval's hours.
-pub(super) fn days_and_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
+/// A day and an interval make a timestamp: DataFusion 55 gives a day and loses the interval's hours. Not a rule of the analyzer: coercion makes an
+/// interval of the number in `day + 1`, which stays a day.
+pub(crate) fn days_and_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::rewrite_expressions(plan, &|mut e, schema| {
         let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) = &mut e else {
             return Ok(Transformed::no(e));
@@ -80,11 +81,6 @@ pub(super) fn days_and_intervals(plan: LogicalPlan) -> Result<LogicalPlan> {
         let is = |e: &Expr, test: fn(&DataType) -> bool| e.get_type(schema).is_ok_and(|t| test(&t));
         let day: fn(&DataType) -> bool = |t| matches!(t, DataType::Date32);
         let interval: fn(&DataType) -> bool = |t| matches!(t, DataType::Interval(_));
-        // `day + 1` stays a day; coercion has made an interval of its number.
-        let of_number = |e: &Expr| matches!(e, Expr::Cast(c) if is(&c.expr, |t| t.is_integer()));
-        if of_number(left) || of_number(right) {
-            return Ok(Transformed::no(e));
-        }
         let side = match op {
             _ if is(left, day) && is(right, interval) => left,
             Operator::Plus if is(left, interval) && is(right, day) => right,

@@ -41,6 +41,7 @@ use crate::engine::Engine;
 use crate::error::{Result, SqlError};
 use crate::federation::catalogs::PlanEnv;
 use crate::federation::relations;
+use crate::functions;
 use crate::pgtype::{self, PgType};
 use crate::pushdown::planner;
 use crate::session::registry::QueryRecord;
@@ -294,7 +295,7 @@ impl Session {
     async fn prepare_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
         self.sources_ready(query).await;
         let env = self.env();
-        let plan = crate::functions::integer_outputs(plan_statement(&env, query.clone()).await?)?;
+        let plan = functions::integer_outputs(functions::days_and_intervals(plan_statement(&env, query.clone()).await?)?)?;
         let params = params::infer(&plan, declared)?;
         let plan = if params.is_empty() { plan } else { params::annotate(plan, &params)? };
         // Analyzed here already: types are those of the final plan (sum of bigint is numeric), and it is done once for many executions.
