@@ -70,7 +70,13 @@ fn rewrite_one(mut e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::BinaryExpr(BinaryExpr { left, right, .. }) => one_type(&mut [left.as_mut(), right.as_mut()], schema),
         Expr::InSubquery(InSubquery { expr, subquery, .. }) => with_subquery(expr, subquery, schema)?,
         Expr::SetComparison(SetComparison { expr, subquery, .. }) => with_subquery(expr, subquery, schema)?,
-        e => siblings(e).into_iter().fold(false, |changed, mut group| one_type(&mut group, schema) || changed),
+        e => {
+            let mut changed = false;
+            for mut group in siblings(e) {
+                changed |= one_type(&mut group, schema);
+            }
+            changed
+        }
     };
     Ok(if changed { Transformed::yes(e) } else { Transformed::no(e) })
 }

@@ -75,7 +75,7 @@ fn text(i: &Interval) -> Option<String> {
 
 fn write(i: &mut Interval, months: i32, days: i32, usecs: i64) {
     let text = format!("{months} months {days} days {usecs} microseconds");
-    i.value = Box::new(Expr::Value(Value::SingleQuotedString(text).into()));
+    *i.value = Expr::Value(Value::SingleQuotedString(text).into());
     (i.leading_field, i.last_field) = (None, None);
 }
 
