@@ -47,7 +47,7 @@ async fn a_connector_is_described_and_validated() {
             "encoding|ok|UTF8|",
             "read_only|ok|sessions are read-only|",
             "read_catalog|ok|1 schemas, 3 tables|",
-            "tables|ok|3 of 3 can be read|",
+            "tables|ok|all 3 can be read|",
         ]
     );
 }
