@@ -12,6 +12,7 @@ use fjord_harness::{Error, FjordServer, Postgres, Result, TempFolder};
 use crate::ast::{Query, Target, render};
 use crate::check::{Checks, Failing, Failure, Ways};
 use crate::generate::{Generator, tables};
+use crate::known::known;
 use crate::pinned::Pinned;
 use crate::rng::Rng;
 use crate::shrink;
@@ -67,6 +68,8 @@ pub struct Report {
     pub error_texts: BTreeMap<String, u64>,
     /// Errors of Postgres where Fjord answered.
     pub refused_by_postgres: BTreeMap<String, u64>,
+    /// Faults that are known.
+    pub known: BTreeMap<&'static str, u64>,
     /// What failed.
     pub failures: Vec<Found>,
     /// How long it took.
@@ -233,7 +236,11 @@ impl Worker {
             if let Some(e) = v.refused_by_postgres {
                 *report.refused_by_postgres.entry(e.chars().take(100).collect()).or_default() += 1;
             }
-            if let Some(failure) = v.failure {
+            let known = v.failure.as_ref().and_then(|f| known(&f.text));
+            if let Some(fault) = known {
+                *report.known.entry(fault).or_default() += 1;
+            }
+            if let Some(failure) = v.failure.filter(|_| known.is_none()) {
                 let origin = format!("--seed {seed} --world {number} (query {n})");
                 let small = report.failures.len() < SHRUNK_A_WORLD_MAX;
                 let found = self.found(&world, &g.query, checks, failure, origin, small)?;
@@ -372,6 +379,7 @@ impl Report {
         sum(&mut self.remote, other.remote);
         sum(&mut self.features, other.features);
         sum(&mut self.not_postgres, other.not_postgres);
+        sum(&mut self.known, other.known);
         sum(&mut self.error_texts, other.error_texts);
         sum(&mut self.refused_by_postgres, other.refused_by_postgres);
         self.failures.extend(other.failures);
@@ -401,6 +409,9 @@ impl fmt::Display for Report {
         for (title, map) in [("exercised", &self.features), ("not compared with Postgres", &self.not_postgres)] {
             let list: Vec<String> = map.iter().map(|(k, n)| format!("{k} {n}")).collect();
             writeln!(f, "{title}: {}", list.join(", "))?;
+        }
+        for (fault, n) in &self.known {
+            writeln!(f, "  known: {n} x {fault}")?;
         }
         let list: Vec<String> = self.remote.iter().map(|(k, n)| format!("{k} {n}")).collect();
         writeln!(f, "remote texts of {} queries: {}", self.explained, list.join(", "))?;

@@ -30,6 +30,9 @@ use crate::pushdown::withhold;
 use crate::source::QueryScope;
 use crate::sql::{Statement, StatementKind};
 
+/// A kept plan is not planned again: nothing could be withheld from it.
+const KEPT_PLANS_OFF: (&str, &str) = ("fjord.plan_cache", "off");
+
 /// Aggregates whose value depends on the order of the rows.
 const ORDERED_AGGREGATES: &[&str] = &["array_agg", "string_agg", "first_value", "last_value", "nth_value"];
 
@@ -109,7 +112,7 @@ impl Verifier {
     }
 
     async fn compare(&self, pushed: Sum) -> Result<()> {
-        let off: &[(&str, &str)] = &[("fjord.pushdown", "off")];
+        let off: &[(&str, &str)] = &[("fjord.pushdown", "off"), KEPT_PLANS_OFF];
         let local = self.run(off).await?;
         if local == pushed {
             return Ok(());
@@ -132,11 +135,14 @@ impl Verifier {
 
     /// The part without which the answer is the local one: one run for each that there is.
     async fn at_fault(&self, local: &Sum) -> Result<&'static str> {
+        if self.run(&[KEPT_PLANS_OFF]).await? == *local {
+            return Ok("the statement's kept plan");
+        }
         if self.run(&[("fjord.dynamic_filters", "off")]).await? == *local {
             return Ok("filters that joins send while the query runs");
         }
         for (part, name) in withhold::PARTS {
-            if self.run(&[(WITHOUT, part)]).await? == *local {
+            if self.run(&[(WITHOUT, part), KEPT_PLANS_OFF]).await? == *local {
                 return Ok(name);
             }
         }
@@ -147,8 +153,6 @@ impl Verifier {
         let settings = {
             let mut settings = self.session.settings.read().clone();
             settings.set("fjord.verify", "off")?;
-            // Planned from the statement: a kept plan may be what is at fault.
-            settings.set("fjord.plan_cache", "off")?;
             for (name, value) in changes {
                 if *name == WITHOUT { settings.force(name, value) } else { settings.set(name, value)? }
             }
