@@ -58,6 +58,9 @@ fn missing_packages() -> Vec<&'static str> {
     if !works(Command::new("psql").arg("--version")) {
         missing.push("postgresql-client");
     }
+    if !works(Command::new("pgbouncer").arg("--version")) {
+        missing.push("pgbouncer");
+    }
     if !works(Command::new("openssl").arg("version")) {
         missing.push("openssl");
     }

@@ -16,9 +16,10 @@ use super::secret::{Keyring, option_place};
 use super::state::{State, StoredConnector, StoredOption};
 use super::{Catalog, View, address};
 use crate::error::{Result, SqlError, SqlState};
-use crate::pushdown::Dialect;
+use crate::pushdown::{Dialect, Rel};
 use crate::source::{
-    Check, CheckStatus, ConnectorType, OptionKind, OptionValues, PoolStatus, RemoteRequest, Secret, Source, SourceCatalog, distance,
+    Check, CheckStatus, ConnectorType, OptionKind, OptionValues, PoolStatus, RemoteRequest, Secret, Source, SourceCatalog, TableInfo,
+    distance,
 };
 
 /// Time for validation and introspection on top of `connect_timeout`, which the source itself keeps.
@@ -271,22 +272,8 @@ struct Reporting {
     catalog: Weak<Catalog>,
 }
 
-#[async_trait]
-impl Source for Reporting {
-    fn dialect(&self) -> Option<Arc<dyn Dialect>> {
-        self.inner.dialect()
-    }
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    async fn validate(&self) -> Vec<Check> {
-        self.inner.validate().await
-    }
-    async fn introspect(&self) -> Result<SourceCatalog> {
-        self.inner.introspect().await
-    }
-    fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream> {
-        let stream = self.inner.execute(request)?;
+impl Reporting {
+    fn watched(&self, stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let (catalog, name) = (self.catalog.clone(), self.name.clone());
         // Only the first batch says that the source is well; each error is looked at.
         let mut told = false;
@@ -305,7 +292,32 @@ impl Source for Reporting {
                 }
             }
         });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, watched)))
+        Box::pin(RecordBatchStreamAdapter::new(schema, watched))
+    }
+}
+
+#[async_trait]
+impl Source for Reporting {
+    fn dialect(&self) -> Option<Arc<dyn Dialect>> {
+        self.inner.dialect()
+    }
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    async fn validate(&self) -> Vec<Check> {
+        self.inner.validate().await
+    }
+    async fn introspect(&self) -> Result<SourceCatalog> {
+        self.inner.introspect().await
+    }
+    fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream> {
+        Ok(self.watched(self.inner.execute(request)?))
+    }
+    fn readers(&self, rel: &Rel, table: &TableInfo, rows: Option<u64>, most: Option<usize>) -> usize {
+        self.inner.readers(rel, table, rows, most)
+    }
+    fn execute_split(&self, request: RemoteRequest, readers: usize) -> Result<Vec<SendableRecordBatchStream>> {
+        Ok(self.inner.execute_split(request, readers)?.into_iter().map(|s| self.watched(s)).collect())
     }
     async fn describe(&self, text: &str) -> Result<SchemaRef> {
         self.inner.describe(text).await

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arrow::compute::SortOptions;
@@ -19,13 +20,15 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, Sched
 use datafusion::physical_plan::filter_pushdown::{ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown};
 use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
 use datafusion::prelude::SessionConfig;
 use futures::{StreamExt, TryStreamExt};
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::error::{SqlError, SqlState};
 use crate::pushdown::remote::RemoteQuery;
 use crate::pushdown::report::{Note, Part, Report};
 use crate::pushdown::{Class, Rel, dynamic};
@@ -47,6 +50,15 @@ impl Default for DynamicSettings {
     }
 }
 
+/// A session's settings for reading, as an extension of its configuration.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ReadSettings {
+    /// `fjord.max_parallel_reads`, where it is set.
+    pub(crate) most: Option<usize>,
+    /// `fjord.snapshot`, where the session has a will of its own.
+    pub(crate) snapshot: Option<bool>,
+}
+
 /// Reads one remote query.
 #[derive(Debug, Clone)]
 pub struct RemoteScanExec {
@@ -61,6 +73,11 @@ pub struct RemoteScanExec {
     completing: Arc<HashSet<u64>>,
     /// `fjord.dynamic_filters`, `fjord.dynamic_filter_wait`.
     settings: DynamicSettings,
+    reads: ReadSettings,
+    /// Other scans of the plan ask the same connector.
+    several: bool,
+    /// The execution whose partitions are being asked for.
+    run: Arc<Mutex<Option<Arc<Run>>>>,
     /// What became of dynamic filters in the last execution.
     received: Arc<Mutex<Report>>,
     /// The counters of the last execution, for EXPLAIN ANALYZE.
@@ -93,8 +110,13 @@ impl RemoteScanExec {
             true => EquivalenceProperties::new(schema.clone()),
             false => EquivalenceProperties::new_with_orderings(schema.clone(), [ordering.collect::<Vec<_>>()]),
         };
+        let reads = config.get_extension::<ReadSettings>().map_or_else(ReadSettings::default, |r| *r);
+        let readers = match query.tables.as_slice() {
+            [table] => query.connector.source.readers(&query.rel, table, query.estimated_rows(), reads.most).max(1),
+            _ => 1,
+        };
         let properties =
-            PlanProperties::new(equivalence, Partitioning::UnknownPartitioning(1), EmissionType::Incremental, Boundedness::Bounded)
+            PlanProperties::new(equivalence, Partitioning::UnknownPartitioning(readers), EmissionType::Incremental, Boundedness::Bounded)
                 // The reader awaits a socket and so yields by itself.
                 .with_scheduling_type(SchedulingType::Cooperative);
         Ok(RemoteScanExec {
@@ -106,6 +128,9 @@ impl RemoteScanExec {
             dynamic: vec![],
             completing: Arc::default(),
             settings: config.get_extension::<DynamicSettings>().map_or_else(DynamicSettings::default, |s| *s),
+            reads,
+            several: false,
+            run: Arc::default(),
             received: Arc::default(),
             ran: Arc::default(),
         })
@@ -124,9 +149,9 @@ impl RemoteScanExec {
         all.extend(self.received.lock().notes.clone());
         all
     }
-    /// The same with the ids of filters that a hash join completes; `None` where it has no filters.
-    pub(crate) fn tagged(&self, completing: &Arc<HashSet<u64>>) -> Option<RemoteScanExec> {
-        (!self.dynamic.is_empty()).then(|| RemoteScanExec { completing: completing.clone(), ..self.clone() })
+    /// The same with the ids of filters that a hash join completes, and whether others ask the connector too.
+    pub(crate) fn tagged(&self, completing: &Arc<HashSet<u64>>, several: bool) -> RemoteScanExec {
+        RemoteScanExec { completing: completing.clone(), several, run: Arc::default(), ..self.clone() }
     }
     /// Waits for the filters that will come, as long as that pays: a table small enough is read sooner than a join's build side.
     async fn await_filters(&self) {
@@ -197,7 +222,13 @@ impl DisplayAs for RemoteScanExec {
         for n in others {
             write!(f, ", local_{}=[{n}]", n.part.as_str())?;
         }
+        if self.readers() > 1 {
+            write!(f, ", readers={}", self.readers())?;
+        }
         if let Some(s) = self.stats() {
+            if s.splits() > 1 {
+                write!(f, ", splits={}", s.splits())?;
+            }
             write!(f, ", rows={}, bytes={}", s.rows(), s.bytes())?;
             if let Some(d) = s.time_to_first_row() {
                 write!(f, ", first_row={:.3}ms", d.as_secs_f64() * 1e3)?;
@@ -239,7 +270,7 @@ impl ExecutionPlan for RemoteScanExec {
         if phase == FilterPushdownPhase::Pre || filters.is_empty() || refused {
             return Ok(FilterPushdownPropagation::all_unsupported(result));
         }
-        let mut scan = self.clone();
+        let mut scan = RemoteScanExec { run: Arc::default(), ..self.clone() };
         scan.dynamic.extend(filters.iter().cloned());
         // Taken as advice; whoever made them checks every row all the same.
         let answer = vec![PushedDown::No; filters.len()];
@@ -248,16 +279,24 @@ impl ExecutionPlan for RemoteScanExec {
     fn reset_state(self: Arc<Self>) -> DfResult<Arc<dyn ExecutionPlan>> {
         // A plan that runs again has new filters; those of the last run would drop its rows.
         let me = self.as_ref().clone();
-        Ok(Arc::new(RemoteScanExec { dynamic: vec![], completing: Arc::default(), ran: Arc::default(), received: Arc::default(), ..me }))
+        Ok(Arc::new(RemoteScanExec {
+            dynamic: vec![],
+            completing: Arc::default(),
+            run: Arc::default(),
+            ran: Arc::default(),
+            received: Arc::default(),
+            ..me
+        }))
     }
     fn with_new_children(self: Arc<Self>, _children: Vec<Arc<dyn ExecutionPlan>>) -> DfResult<Arc<dyn ExecutionPlan>> {
         Ok(self)
     }
-    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], _args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
+    fn statistics_from_inputs(&self, _inputs: &[Arc<Statistics>], args: &StatisticsArgs) -> DfResult<Arc<Statistics>> {
         // Never Exact: DataFusion answers COUNT from Exact row counts, and the source may have changed since it counted.
         let mut s = Statistics::new_unknown(&self.schema);
         if let Some(rows) = self.query.estimated_rows() {
-            let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+            let share = if args.partition().is_some() { self.readers() } else { 1 };
+            let rows = usize::try_from(rows).unwrap_or(usize::MAX) / share;
             s.num_rows = Precision::Inexact(rows);
             s.total_byte_size = Precision::Inexact(rows.saturating_mul(self.query.row_width().max(1)));
             s.column_statistics = (0..self.schema.fields().len())
@@ -276,51 +315,129 @@ impl ExecutionPlan for RemoteScanExec {
         Some(self.metrics.clone_inner())
     }
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DfResult<SendableRecordBatchStream> {
+        let run = self.run_of(partition, &context);
+        let (me, mine) = (self.clone(), run.clone());
+        let start = async move {
+            let mut streams = mine.streams.get_or_try_init(|| me.start(&mine)).await?.lock();
+            // Fewer than were planned: the others have nothing to do.
+            let empty = || Box::pin(EmptyRecordBatchStream::new(me.schema.clone())) as SendableRecordBatchStream;
+            Ok::<_, DataFusionError>(streams.get_mut(partition).and_then(Option::take).unwrap_or_else(empty))
+        };
+        let rows = futures::stream::once(start).try_flatten();
+        let baseline = BaselineMetrics::new(&self.metrics, partition);
+        let bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
+        let query = self.query.clone();
+        let rows = rows.map(move |batch| {
+            // The partitions share the counters: each adds what nobody has added yet.
+            let total = usize::try_from(run.request.stats.bytes()).unwrap_or(usize::MAX);
+            bytes.add(total.saturating_sub(run.counted.fetch_max(total, Ordering::Relaxed)));
+            match batch {
+                Ok(b) => {
+                    baseline.record_output(b.num_rows());
+                    Ok(b)
+                }
+                Err(e) => {
+                    run.request.scope.look_for_change(&query.connector.name, &e, true);
+                    Err(explained(e, &query))
+                }
+            }
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
+    }
+}
+
+/// One execution: its partitions share the remote query.
+struct Run {
+    request: RemoteRequest,
+    record: Arc<RemoteRecord>,
+    /// Made by the partition that is polled first.
+    streams: OnceCell<Mutex<Vec<Option<SendableRecordBatchStream>>>>,
+    /// Which partitions were asked for.
+    asked: Mutex<HashSet<usize>>,
+    /// Bytes in the metrics.
+    counted: AtomicUsize,
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Run({:?})", self.request)
+    }
+}
+
+impl RemoteScanExec {
+    fn readers(&self) -> usize {
+        self.properties.partitioning.partition_count()
+    }
+
+    /// The execution that a partition belongs to: a new one, where this partition has been asked for before.
+    fn run_of(&self, partition: usize, context: &Arc<TaskContext>) -> Arc<Run> {
+        let mut current = self.run.lock();
+        let run = match current.take().filter(|r| !r.asked.lock().contains(&partition)) {
+            Some(run) => run,
+            None => Arc::new(self.new_run(context)),
+        };
+        let mut asked = run.asked.lock();
+        asked.insert(partition);
+        // Kept until all have come, and no longer: the last stream ends it.
+        if asked.len() < self.readers() {
+            *current = Some(run.clone());
+        }
+        drop(asked);
+        run
+    }
+
+    fn new_run(&self, context: &Arc<TaskContext>) -> Run {
         let config = context.session_config();
         let scope = config.get_extension::<QueryScope>().unwrap_or_else(|| QueryScope::new(0, CancellationToken::new()));
-        let stats = RemoteStats::new(self.query.connector.name.clone());
+        let connector = &self.query.connector.name;
+        if self.several {
+            scope.share_snapshot(connector, self.reads.snapshot);
+        }
+        let stats = RemoteStats::new(connector.clone());
         scope.add_remote(stats.clone());
         *self.ran.lock() = Some(stats.clone());
-        let remote = RemoteRecord::new(&self.query, stats.clone());
-        if let Some(record) = config.get_extension::<QueryRecord>() {
-            record.add_remote(remote.clone());
+        let record = RemoteRecord::new(&self.query, stats.clone());
+        if let Some(query) = config.get_extension::<QueryRecord>() {
+            query.add_remote(record.clone());
         }
         let request = RemoteRequest {
             input: RemoteInput::Query(self.query.rel.clone()),
             schema: self.schema.clone(),
-            scope: scope.clone(),
+            scope,
             memory: context.memory_pool().clone(),
             batch_rows: self.batch_rows,
-            stats: stats.clone(),
+            stats,
         };
-        let (source, name) = (self.query.connector.source.clone(), self.query.connector.name.clone());
-        let rows: SendableRecordBatchStream = if self.dynamic.is_empty() {
-            source.execute(request)?
-        } else {
-            let me = self.clone();
-            let start = async move {
-                me.await_filters().await;
-                let (rel, report) = me.narrowed();
-                *remote.dynamic.lock() = report.clone();
-                *me.received.lock() = report;
-                let started = source.execute(RemoteRequest { input: RemoteInput::Query(rel), ..request })?;
-                Ok::<_, DataFusionError>(started)
-            };
-            Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), futures::stream::once(start).try_flatten()))
-        };
-        let baseline = BaselineMetrics::new(&self.metrics, partition);
-        let bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
-        let mut counted = 0;
-        let rows = rows.map(move |batch| {
-            let total = usize::try_from(stats.bytes()).unwrap_or(usize::MAX);
-            bytes.add(total.saturating_sub(counted));
-            counted = total;
-            match &batch {
-                Ok(b) => baseline.record_output(b.num_rows()),
-                Err(e) => scope.look_for_change(&name, e, true),
-            }
-            batch
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
+        Run { request, record, streams: OnceCell::new(), asked: Mutex::default(), counted: AtomicUsize::new(0) }
     }
+
+    /// Starts the remote query, with what dynamic filters say by then.
+    async fn start(&self, run: &Run) -> DfResult<Mutex<Vec<Option<SendableRecordBatchStream>>>> {
+        let mut request = run.request.clone();
+        if !self.dynamic.is_empty() {
+            self.await_filters().await;
+            let (rel, report) = self.narrowed();
+            *run.record.dynamic.lock() = report.clone();
+            *self.received.lock() = report;
+            request.input = RemoteInput::Query(rel);
+        }
+        let source = &self.query.connector.source;
+        let streams = match self.readers() {
+            1 => vec![source.execute(request)?],
+            n => source.execute_split(request, n)?,
+        };
+        Ok(Mutex::new(streams.into_iter().map(Some).collect()))
+    }
+}
+
+/// An error about too much being read says what was not pushed: there the remedy is.
+fn explained(e: DataFusionError, query: &RemoteQuery) -> DataFusionError {
+    let ours = match e.find_root() {
+        DataFusionError::External(inner) => inner.downcast_ref::<SqlError>().cloned(),
+        _ => None,
+    };
+    let local: Vec<&Note> = query.report.notes.iter().filter(|n| n.class == Class::No).collect();
+    let Some(ours) = ours.filter(|e| e.state == SqlState::PROGRAM_LIMIT_EXCEEDED && !local.is_empty()) else { return e };
+    let hint = format!("{} Not pushed: {}.", ours.hint.as_deref().unwrap_or_default(), list(&local));
+    ours.hint(hint.trim()).into()
 }

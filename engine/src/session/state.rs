@@ -13,7 +13,7 @@ use crate::engine::Engine;
 use crate::federation::barrier;
 use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
 use crate::federation::nanos::WholeMicroseconds;
-use crate::federation::scan::DynamicSettings;
+use crate::federation::scan::{DynamicSettings, ReadSettings};
 use crate::federation::tag::TagDynamicFilters;
 use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
@@ -96,6 +96,15 @@ fn apply(state: &mut SessionState, settings: &Settings) {
     let zone = settings.get("timezone").unwrap_or("UTC");
     let dynamic = DynamicSettings { on: settings.is_on("fjord.dynamic_filters"), wait: settings.duration("fjord.dynamic_filter_wait") };
     state.config_mut().set_extension(Arc::new(dynamic));
+    let reads = ReadSettings {
+        most: settings.get("fjord.max_parallel_reads").and_then(|v| v.parse().ok()).filter(|n| *n > 0),
+        snapshot: match settings.get("fjord.snapshot") {
+            Some("query") => Some(true),
+            Some("off") => Some(false),
+            _ => None,
+        },
+    };
+    state.config_mut().set_extension(Arc::new(reads));
     // DataFusion spells an offset as `+02:00`, and so do we; UTC by its name prints as Postgres's.
     state.config_mut().options_mut().execution.time_zone = Some(zone.to_string());
     // Settings are checked when they are set: what cannot be read here has never been one.

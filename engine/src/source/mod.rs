@@ -53,6 +53,16 @@ pub trait Source: Send + Sync + Debug {
     /// Starts a remote query. Nothing is sent before the first poll; dropping the stream cancels at the source. The memory of batches in flight is
     /// taken from the request's pool; at most a stated number of batches is read ahead.
     fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream>;
+    /// How many streams should share the rows of a query over `table`, of which about `rows` come back; at most `most` and what the connector
+    /// allows. 1: it is read by [`Source::execute`].
+    fn readers(&self, _query: &Rel, _table: &TableInfo, _rows: Option<u64>, _most: Option<usize>) -> usize {
+        1
+    }
+    /// As [`Source::execute`], in at most `readers` streams that share the rows, in one snapshot: each row comes in exactly one of them, in which
+    /// is not said. They may be polled at the same time or after each other; a stream that is dropped takes with it the rows it was about to give.
+    fn execute_split(&self, request: RemoteRequest, _readers: usize) -> Result<Vec<SendableRecordBatchStream>> {
+        Ok(vec![self.execute(request)?])
+    }
     /// The result schema of a passthrough text, by the source's own Describe, without running it.
     async fn describe(&self, text: &str) -> Result<SchemaRef>;
     /// Connections in use and allowed.

@@ -1,6 +1,8 @@
 //! What travels with one query to every place that works for it: its id, its cancel token, its notices, and counters.
 
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -40,7 +42,6 @@ pub struct Notice {
 }
 
 /// One query. It is put into DataFusion's session config as an extension (`Arc<QueryScope>`), so that leaves find it at execution.
-#[derive(Debug)]
 pub struct QueryScope {
     /// Unique while the server runs.
     pub query_id: u64,
@@ -52,6 +53,16 @@ pub struct QueryScope {
     remotes: Mutex<Vec<Arc<RemoteStats>>>,
     /// Connectors whose source has turned out to be other than the plan takes it for.
     changed: Mutex<BTreeSet<String>>,
+    /// Connectors that are asked several times, and what the session wants of their snapshots.
+    snapshots: Mutex<HashMap<String, Option<bool>>>,
+    /// What sources keep for the query, by connector.
+    shared: Mutex<HashMap<String, Arc<dyn Any + Send + Sync>>>,
+}
+
+impl fmt::Debug for QueryScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("QueryScope").field("query_id", &self.query_id).finish_non_exhaustive()
+    }
 }
 
 impl QueryScope {
@@ -64,6 +75,8 @@ impl QueryScope {
             notices: Mutex::default(),
             remotes: Mutex::default(),
             changed: Mutex::default(),
+            snapshots: Mutex::default(),
+            shared: Mutex::default(),
         })
     }
     /// Adds a notice.
@@ -76,6 +89,21 @@ impl QueryScope {
     /// Adds a plain NOTICE.
     pub fn say(&self, message: impl Into<String>) {
         self.notice(Notice { severity: Severity::Notice, state: SqlState::SUCCESS, message: message.into(), detail: None, hint: None });
+    }
+    /// Several remote queries of the statement ask this connector. `wanted`: whether they share a snapshot, where the session has said so.
+    pub fn share_snapshot(&self, connector: &str, wanted: Option<bool>) {
+        self.snapshots.lock().insert(connector.to_string(), wanted);
+    }
+    /// Whether the remote queries of this connector share a snapshot; `default` is the connector's own option.
+    pub fn shares_snapshot(&self, connector: &str, default: bool) -> bool {
+        self.snapshots.lock().get(connector).is_some_and(|wanted| wanted.unwrap_or(default))
+    }
+    /// What a source keeps for this query: made at the first call, dropped with the query.
+    pub fn shared<T: Any + Send + Sync + Default>(&self, connector: &str) -> Arc<T> {
+        let mut all = self.shared.lock();
+        let kept = all.entry(connector.to_string()).or_insert_with(|| Arc::new(T::default())).clone();
+        // One type a connector: another would be a mistake of the source, and gets one that nobody shares.
+        kept.downcast().unwrap_or_default()
     }
     /// Takes what has come since the last call.
     pub fn take_notices(&self) -> Vec<Notice> {
@@ -116,6 +144,7 @@ pub struct RemoteStats {
     started: Mutex<Option<Instant>>,
     rows: AtomicU64,
     bytes: AtomicU64,
+    splits: AtomicU64,
     first_row_us: AtomicU64,
     total_us: AtomicU64,
     done: AtomicBool,
@@ -132,6 +161,7 @@ impl RemoteStats {
             started: Mutex::default(),
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            splits: AtomicU64::new(1),
             first_row_us: AtomicU64::new(u64::MAX),
             total_us: AtomicU64::new(0),
             done: AtomicBool::new(false),
@@ -143,6 +173,14 @@ impl RemoteStats {
     pub fn sent(&self, text: impl Into<String>) {
         *self.text.lock() = Some(text.into());
         *self.started.lock() = Some(Instant::now());
+    }
+    /// It is read in so many parts.
+    pub fn split(&self, parts: usize) {
+        self.splits.store(parts as u64, Ordering::Relaxed);
+    }
+    /// The parts in which it is read; 1: as a whole.
+    pub fn splits(&self) -> u64 {
+        self.splits.load(Ordering::Relaxed)
     }
     /// A batch came.
     pub fn batch(&self, rows: usize, bytes: usize) {

@@ -83,7 +83,7 @@ impl SystemTable for PushdownSummary {
             part(Part::Sort),
             part(Part::Limit),
             text(&|r| list(&r.dynamic.lock().notes.iter().collect::<Vec<_>>())),
-            number(&|_| 1),
+            number(&|r| r.stats.splits()),
             number(&|r| r.stats.rows()),
             number(&|r| r.stats.bytes()),
             ms(&|r| r.stats.time_to_first_row()),

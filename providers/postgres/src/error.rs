@@ -33,7 +33,11 @@ impl Origin {
             };
             return self.error(state, format!("could not connect to {}: {}", self.location, db.message())).hint(hint);
         }
-        let cause = root_cause(e);
+        self.unreachable(&root_cause(e))
+    }
+
+    /// A connection that could not be made, for a reason that the server did not give.
+    pub(crate) fn unreachable(&self, cause: &str) -> SqlError {
         let mut error = self.error(SqlState::CONNECTION_UNABLE, format!("could not connect to {}: {cause}", self.location));
         if cause.contains("does not support TLS") {
             error = error.hint("The source has no TLS. Turn it on there, or accept an unencrypted connection with sslmode 'disable'.");

@@ -42,6 +42,32 @@ pub const OPTIONS: &[OptionSpec] = &[
     spec("pool_timeout", OptionKind::Duration, Some("30s"), "longest wait for a free connection of the pool, then error 53300"),
     spec("include_schemas", OptionKind::List, None, "only these schemas; default: all but system schemas"),
     spec("exclude_tables", OptionKind::List, None, "tables to leave out, as table or schema.table; * stands for any characters"),
+    spec(
+        "pooler",
+        OptionKind::OneOf(&["none", "transaction"]),
+        Some("none"),
+        "transaction = PgBouncer (or its like) in transaction mode stands between: settings go with each transaction, nothing is kept in a session, tables are read on one connection",
+    ),
+    spec(
+        "max_parallel_reads",
+        OptionKind::Integer(1, 64),
+        None,
+        "most connections that read one big table together, in one snapshot; 1 = never split; default: one per core, at most 4",
+    ),
+    spec(
+        "snapshot",
+        OptionKind::OneOf(&["off", "query"]),
+        Some("off"),
+        "query = all remote queries of one statement see one state of the database; costs a connection and a round trip where there are several",
+    ),
+    spec(
+        "scan_max_rows",
+        OptionKind::Integer(1, i64::MAX),
+        None,
+        "most rows that one remote query may return, then error 54000; default: any",
+    ),
+    spec("scan_max_bytes", OptionKind::Size, None, "most bytes that one remote query may return, then error 54000; default: any"),
+    spec("scan_max_time", OptionKind::Duration, None, "longest time that one remote query may be read, then error 54000; default: any"),
     spec("batch_rows", OptionKind::Integer(1, 1_000_000), Some("8192"), "most rows per Arrow batch; a batch also ends at 8 MiB"),
     spec(
         "unconstrained_numeric",
@@ -102,6 +128,26 @@ pub(crate) enum UnconstrainedNumeric {
     Text,
 }
 
+/// What stands between us and the source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pooler {
+    /// Nothing that shares sessions.
+    None,
+    /// Each transaction may run in another session.
+    Transaction,
+}
+
+/// What one remote query may bring at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ScanLimits {
+    pub rows: Option<u64>,
+    pub bytes: Option<u64>,
+    pub time: Option<Duration>,
+}
+
+/// Connections that read one table together, where the option does not say.
+const PARALLEL_READS: usize = 4;
+
 /// The parsed options of one connector. Debug shows no secret.
 #[derive(Clone)]
 pub(crate) struct PostgresOptions {
@@ -121,6 +167,10 @@ pub(crate) struct PostgresOptions {
     pub pool_timeout: Duration,
     pub include_schemas: Vec<String>,
     pub exclude_tables: Vec<String>,
+    pub pooler: Pooler,
+    pub max_parallel_reads: usize,
+    pub snapshot: bool,
+    pub limits: ScanLimits,
     pub batch_rows: usize,
     pub unconstrained_numeric: UnconstrainedNumeric,
     pub system_schemas: bool,
@@ -185,6 +235,17 @@ impl PostgresOptions {
             pool_timeout: values.duration("pool_timeout").unwrap_or(Duration::from_secs(30)),
             include_schemas: values.list("include_schemas"),
             exclude_tables: values.list("exclude_tables"),
+            pooler: if values.text("pooler") == Some("transaction") { Pooler::Transaction } else { Pooler::None },
+            max_parallel_reads: match values.integer("max_parallel_reads") {
+                Some(n) => usize::try_from(n).unwrap_or(1),
+                None => std::thread::available_parallelism().map_or(1, usize::from).min(PARALLEL_READS),
+            },
+            snapshot: values.text("snapshot") == Some("query"),
+            limits: ScanLimits {
+                rows: values.integer("scan_max_rows").and_then(|v| u64::try_from(v).ok()),
+                bytes: values.size("scan_max_bytes"),
+                time: values.duration("scan_max_time"),
+            },
             batch_rows: values.integer("batch_rows").and_then(|v| usize::try_from(v).ok()).unwrap_or(8192).max(1),
             unconstrained_numeric: match values.text("unconstrained_numeric") {
                 Some("text") => UnconstrainedNumeric::Text,

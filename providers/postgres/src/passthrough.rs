@@ -8,9 +8,12 @@ use std::sync::Arc;
 use arrow::datatypes::{Schema, SchemaRef};
 use fjord_engine::pushdown::RemoteType;
 use fjord_engine::{Result, SqlError, SqlState};
+use tokio_postgres::Client;
 
 use crate::error::{Origin, is_broken};
 use crate::introspect::read_types;
+use crate::pool::{Connection, Piece};
+use crate::reader::described;
 use crate::source::Inner;
 use crate::types::{Types, wire_cast};
 
@@ -29,6 +32,15 @@ pub(crate) async fn describe(inner: &Inner, text: &str) -> Result<Described> {
     let text = text.trim_end_matches([' ', '\t', '\r', '\n', ';']);
     is_query(&inner.origin, text)?;
     let connection = inner.pool.acquire_alive().await?;
+    let (columns, types) =
+        if inner.pool.pooled() { in_transaction(inner, text, connection).await? } else { prepared(inner, text, connection).await? };
+    Ok(shape(inner, text, &columns, &types))
+}
+
+/// A name, a type, a modifier.
+type Columns = Vec<(String, u32, i32)>;
+
+async fn prepared(inner: &Inner, text: &str, connection: Connection) -> Result<(Columns, Arc<Types>)> {
     let driver = |e: tokio_postgres::Error| inner.origin.running(&e);
     let statement = match connection.client()?.prepare(text).await {
         Ok(s) => s,
@@ -42,20 +54,54 @@ pub(crate) async fn describe(inner: &Inner, text: &str) -> Result<Described> {
     if !statement.params().is_empty() {
         return Err(inner.origin.error(SqlState::FEATURE_NOT_SUPPORTED, "a remote query takes no parameters"));
     }
-    let known = inner.types.read().clone().filter(|t| statement.columns().iter().all(|c| t.rows.contains_key(&c.type_().oid())));
-    let types = match known {
-        Some(t) => t,
-        None => {
-            let t = Arc::new(read_types(connection.client()?).await.map_err(driver)?);
-            *inner.types.write() = Some(t.clone());
-            t
-        }
-    };
-    let columns: Vec<(String, u32, i32)> =
-        statement.columns().iter().map(|c| (c.name().to_string(), c.type_().oid(), c.type_modifier())).collect();
+    let columns: Columns = statement.columns().iter().map(|c| (c.name().to_string(), c.type_().oid(), c.type_modifier())).collect();
+    let types = types_of(inner, &columns, connection.client()?).await?;
     drop(statement);
     connection.release();
-    Ok(shape(inner, text, &columns, &types))
+    Ok((columns, types))
+}
+
+/// Behind a pooler no statement has a name, because it would stay in somebody else's session. An unnamed EXPLAIN proves that the text is one
+/// query; what its columns are, the empty query says.
+async fn in_transaction(inner: &Inner, text: &str, mut connection: Connection) -> Result<(Columns, Arc<Types>)> {
+    let asked = empty_query(inner, text, &mut connection).await;
+    // Also after an error: the transaction ends before anybody else gets the connection.
+    let ended = connection.client()?.batch_execute("ROLLBACK").await;
+    if ended.is_ok() {
+        connection.release();
+    }
+    asked
+}
+
+async fn empty_query(inner: &Inner, text: &str, connection: &mut Connection) -> Result<(Columns, Arc<Types>)> {
+    let driver = |e: tokio_postgres::Error| inner.origin.running(&e);
+    let (client, wire, _) = connection.parts()?;
+    client.batch_execute(&inner.pool.begin("")).await.map_err(driver)?;
+    client.query_typed(&format!("EXPLAIN (COSTS OFF) {text}"), &[]).await.map_err(driver)?;
+    wire.describe(true);
+    client.batch_execute(&format!("SELECT * FROM ({text}\n) AS q WHERE false")).await.map_err(driver)?;
+    wire.describe(false);
+    let body = match wire.take() {
+        Some(Piece::Described(body)) => described(&body),
+        _ => None,
+    };
+    let Some(columns) = body else {
+        return Err(inner.origin.error(SqlState::PROTOCOL_VIOLATION, "the source did not describe the columns"));
+    };
+    let columns: Columns = columns.into_iter().map(|c| (c.name, c.oid, c.typmod)).collect();
+    let types = types_of(inner, &columns, connection.client()?).await?;
+    Ok((columns, types))
+}
+
+/// The types known from the last introspection, or those of now where there are new ones.
+async fn types_of(inner: &Inner, columns: &Columns, client: &Client) -> Result<Arc<Types>> {
+    let known = inner.types.read().clone().filter(|t| columns.iter().all(|(_, oid, _)| t.rows.contains_key(oid)));
+    if let Some(types) = known {
+        return Ok(types);
+    }
+    let types = Arc::new(read_types(client).await.map_err(|e| inner.origin.running(&e))?);
+    *inner.types.write() = Some(types.clone());
+    Ok(types)
 }
 
 fn shape(inner: &Inner, text: &str, columns: &[(String, u32, i32)], types: &Types) -> Described {

@@ -7,8 +7,9 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use fjord_engine::pushdown::{Dialect, Rel};
-use fjord_engine::source::{Check, PoolStatus, RemoteInput, RemoteRequest, Source, SourceCatalog};
+use fjord_engine::source::{Check, PoolStatus, RemoteInput, RemoteRequest, Source, SourceCatalog, TableInfo};
 use fjord_engine::{Result, SqlError};
+use futures::FutureExt;
 use parking_lot::RwLock;
 
 use crate::dialect::{PostgresDialect, PostgresFacts};
@@ -18,7 +19,8 @@ use crate::introspect::introspect;
 use crate::options::PostgresOptions;
 use crate::passthrough;
 use crate::pool::Pool;
-use crate::reader::{Job, JobSource, ReaderStream, is_short};
+use crate::reader::split::{self, Split};
+use crate::reader::{self, Job, ReaderStream, is_short};
 use crate::render::render_bound;
 use crate::types::Types;
 use crate::validate::validate;
@@ -89,8 +91,26 @@ impl Source for PostgresSource {
     }
 
     fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream> {
-        let (pool, origin, schema) = (self.inner.pool.clone(), self.inner.origin.clone(), request.schema.clone());
-        Ok(ReaderStream::start(pool, origin, schema, Box::new(Planned { inner: self.inner.clone(), request })))
+        let (inner, schema) = (self.inner.clone(), request.schema.clone());
+        let work = move |tx| {
+            let work = async move {
+                let job = job_of(&inner, request).await;
+                reader::run(inner.pool.clone(), inner.origin.clone(), job, tx).await;
+            };
+            work.boxed()
+        };
+        Ok(ReaderStream::start(schema, Box::new(work)))
+    }
+
+    fn readers(&self, rel: &Rel, table: &TableInfo, rows: Option<u64>, most: Option<usize>) -> usize {
+        split::readers(&self.inner, rel, table, rows, most)
+    }
+
+    fn execute_split(&self, request: RemoteRequest, readers: usize) -> Result<Vec<SendableRecordBatchStream>> {
+        match &request.input {
+            RemoteInput::Query(rel) if readers > 1 => Ok(Split::streams(&self.inner, &request, rel.clone(), readers)),
+            _ => Ok(vec![self.execute(request)?]),
+        }
     }
 
     async fn describe(&self, text: &str) -> Result<SchemaRef> {
@@ -106,52 +126,45 @@ impl Source for PostgresSource {
     }
 }
 
-/// A request that becomes a job at the first poll.
-struct Planned {
-    inner: Arc<Inner>,
-    request: RemoteRequest,
+/// What a request comes to, now that all is known of it.
+pub(crate) async fn job_of(inner: &Inner, request: RemoteRequest) -> Result<Job> {
+    let stats = request.stats.clone();
+    let job = plan(inner, request).await;
+    if let Err(e) = &job {
+        stats.failed(e.message.clone());
+    }
+    job
 }
 
-#[async_trait]
-impl JobSource for Planned {
-    async fn job(self: Box<Self>) -> Result<Job> {
-        let stats = self.request.stats.clone();
-        let job = self.plan().await;
-        if let Err(e) = &job {
-            stats.failed(e.message.clone());
+async fn plan(inner: &Inner, request: RemoteRequest) -> Result<Job> {
+    let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
+    let facts = inner.facts.read().clone();
+    let (mut verify, mut tables, mut bound) = (vec![], vec![], None);
+    let (text, types, untrusted) = match input {
+        RemoteInput::Query(rel) => {
+            facts.check_plan(&inner.origin, &rel)?;
+            verify = facts.stale(&rel, inner.options.schema_ttl);
+            tables = rel.tables();
+            let (text, types) = render(inner, &rel)?;
+            // A pooler gives each transaction another session: no statement stays there.
+            if is_short(&rel, &facts) && !inner.pool.pooled() {
+                bound = render_bound(&rel)?;
+            }
+            (text, types, false)
         }
-        job
-    }
+        RemoteInput::Text(text) => {
+            let described = passthrough::describe(inner, &text).await?;
+            passthrough::check(&inner.origin, &described.schema, &schema)?;
+            (described.text, described.types, true)
+        }
+    };
+    let batch_rows = batch_rows.clamp(1, inner.options.batch_rows);
+    let limits = inner.options.limits;
+    Ok(Job { text, bound, types, schema, scope, memory, batch_rows, stats, untrusted, facts, verify, tables, limits })
 }
 
-impl Planned {
-    async fn plan(self) -> Result<Job> {
-        let Planned { inner, request } = self;
-        let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
-        let facts = inner.facts.read().clone();
-        let (mut verify, mut bound) = (vec![], None);
-        let (text, types, untrusted) = match input {
-            RemoteInput::Query(rel) => {
-                facts.check_plan(&inner.origin, &rel)?;
-                verify = facts.stale(&rel, inner.options.schema_ttl);
-                let (text, types) = render(&inner, &rel)?;
-                if is_short(&rel, &facts) {
-                    bound = render_bound(&rel)?;
-                }
-                (text, types, false)
-            }
-            RemoteInput::Text(text) => {
-                let described = passthrough::describe(&inner, &text).await?;
-                passthrough::check(&inner.origin, &described.schema, &schema)?;
-                (described.text, described.types, true)
-            }
-        };
-        let batch_rows = batch_rows.clamp(1, inner.options.batch_rows);
-        Ok(Job { text, bound, types, schema, scope, memory, batch_rows, stats, untrusted, facts, verify })
-    }
-}
-
-fn render(inner: &Inner, rel: &Rel) -> Result<(String, Vec<fjord_engine::pushdown::RemoteType>)> {
+/// The text of a query, and the types in which its columns arrive.
+pub(crate) fn render(inner: &Inner, rel: &Rel) -> Result<(String, Vec<fjord_engine::pushdown::RemoteType>)> {
     let rendered = inner.dialect().render(rel)?;
     if !rendered.params.is_empty() {
         // COPY has no bind parameters: the dialect writes literals.

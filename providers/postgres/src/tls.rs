@@ -19,7 +19,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 
 use crate::error::Origin;
@@ -201,16 +201,10 @@ pub(crate) struct Connect {
     name: ServerName<'static>,
 }
 
-impl<S> MakeTlsConnect<S> for MakeTls
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    type Stream = Stream<S>;
-    type TlsConnect = Connect;
-    type Error = rustls_pki_types::InvalidDnsNameError;
-
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Connect, Self::Error> {
-        Ok(Connect { config: self.config.clone(), name: ServerName::try_from(domain)?.to_owned() })
+impl MakeTls {
+    /// A handshake with this host.
+    pub(crate) fn connect_to(&self, host: &str) -> Result<Connect, rustls_pki_types::InvalidDnsNameError> {
+        Ok(Connect { config: self.config.clone(), name: ServerName::try_from(host)?.to_owned() })
     }
 }
 

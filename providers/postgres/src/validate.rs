@@ -3,12 +3,16 @@
 use fjord_engine::SqlState;
 use fjord_engine::source::{Check, CheckStatus};
 
+use tokio_postgres::SimpleQueryMessage;
+
 use crate::introspect::introspect;
 use crate::options::SslMode;
 use crate::source::Inner;
 
 /// The oldest server whose catalogs are read.
 const VERSION_MIN: u32 = 140_000;
+
+const READ_ONLY: &str = "SELECT pg_catalog.current_setting('transaction_read_only')";
 
 /// Runs the checks. After a failed one, the others are skipped by name.
 pub(crate) async fn validate(inner: &Inner) -> Vec<Check> {
@@ -46,14 +50,17 @@ pub(crate) async fn validate(inner: &Inner) -> Vec<Check> {
     });
     if let Some(connection) = connected {
         let read_only = match connection.client() {
-            Ok(client) => client.query_one("SELECT current_setting('transaction_read_only')", &[]).await,
+            // Behind a pooler each transaction says for itself that it only reads.
+            Ok(client) if inner.pool.pooled() => client.simple_query(&format!("{}; {READ_ONLY}; COMMIT", inner.pool.begin(""))).await,
+            Ok(client) => client.simple_query(READ_ONLY).await,
             Err(e) => {
                 checks.add(Check::failed("read_only", e));
                 return checks.done;
             }
         };
-        checks.then("read_only", || match read_only.as_ref().map(|r| r.try_get::<_, String>(0)) {
-            Ok(Ok(v)) if v == "on" => Check::ok("read_only", "sessions are read-only"),
+        let on = |m: &SimpleQueryMessage| matches!(m, SimpleQueryMessage::Row(r) if matches!(r.try_get(0), Ok(Some("on"))));
+        checks.then("read_only", || match &read_only {
+            Ok(answers) if answers.iter().any(on) => Check::ok("read_only", "sessions are read-only"),
             Ok(_) => Check::warning(
                 "read_only",
                 "sessions are not read-only",

@@ -48,8 +48,8 @@ async fn what_is_no_query_is_refused() {
         ("SELECT * FROM t", SqlState::UNDEFINED_TABLE),
         ("SELECT nextval('public.s')", SqlState::READ_ONLY_SQL_TRANSACTION),
         ("SELECT public.w()", SqlState::READ_ONLY_SQL_TRANSACTION),
-        ("SELECT a INTO public.u FROM public.t", SqlState::FEATURE_NOT_SUPPORTED),
-        ("WITH d AS (DELETE FROM public.t RETURNING a) SELECT * FROM d", SqlState::READ_ONLY_SQL_TRANSACTION),
+        ("SELECT a INTO public.u FROM public.t", SqlState::SYNTAX_ERROR),
+        ("WITH d AS (DELETE FROM public.t RETURNING a) SELECT * FROM d", SqlState::FEATURE_NOT_SUPPORTED),
         ("SELECT set_config('transaction_read_only', 'off', false) FROM public.w()", SqlState::READ_ONLY_SQL_TRANSACTION),
     ] {
         let e = run_text(&source, text).await.err().unwrap_or_else(|| panic!("accepted: {text}"));

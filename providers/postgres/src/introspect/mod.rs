@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use fjord_engine::Result;
 use fjord_engine::source::SourceCatalog;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use crate::error::Origin;
@@ -16,6 +16,9 @@ use crate::facts::Facts;
 use crate::options::PostgresOptions;
 use crate::pool::{Pool, ServerFacts};
 use crate::types::{CollationRow, DatabaseFacts, TypeRow, Types};
+
+/// A value with its type: told, so that the server is not asked and no statement needs a name.
+type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 /// What a pass brings back.
 pub(crate) struct Introspection {
@@ -30,16 +33,22 @@ pub(crate) struct Introspection {
 /// Reads everything. The rows come from a server: a cell of an unexpected type is an error, as in `?` on the driver's error.
 pub(crate) async fn introspect(pool: &Arc<Pool>, origin: &Origin, options: &PostgresOptions) -> Result<Introspection> {
     let connection = pool.acquire_alive().await?;
-    let found = read(connection.client()?, options, pool.facts()).await.map_err(|e| origin.running(&e))?;
+    let begin = pool.begin("ISOLATION LEVEL REPEATABLE READ");
+    let found = read(connection.client()?, &begin, options, pool.facts()).await.map_err(|e| origin.running(&e))?;
     connection.release();
     Ok(found)
 }
 
-async fn read(client: &Client, options: &PostgresOptions, server: Option<ServerFacts>) -> Result<Introspection, tokio_postgres::Error> {
+async fn read(
+    client: &Client,
+    begin: &str,
+    options: &PostgresOptions,
+    server: Option<ServerFacts>,
+) -> Result<Introspection, tokio_postgres::Error> {
     // A table that somebody is rebuilding must not hold the whole pass up: some definition functions of newer servers lock.
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL lock_timeout = '10s'; SET LOCAL jit = off").await?;
-    let system: [&(dyn ToSql + Sync); 1] = [&options.system_schemas];
-    let (schemas, types) = tokio::try_join!(client.query(queries::SCHEMAS, &system), read_types(client))?;
+    client.batch_execute(&format!("{begin}; SET LOCAL lock_timeout = '10s'; SET LOCAL jit = off")).await?;
+    let system: [Parameter<'_>; 1] = [(&options.system_schemas, Type::BOOL)];
+    let (schemas, types) = tokio::try_join!(client.query_typed(queries::SCHEMAS, &system), read_types(client))?;
     let mut wanted: Vec<(i64, String)> = vec![];
     for row in &schemas {
         let name: String = row.try_get(1)?;
@@ -49,13 +58,13 @@ async fn read(client: &Client, options: &PostgresOptions, server: Option<ServerF
     }
     let oids: Vec<i64> = wanted.iter().map(|w| w.0).collect();
     let names: Vec<&str> = wanted.iter().map(|w| w.1.as_str()).collect();
-    let (oids, names): ([&(dyn ToSql + Sync); 1], [&(dyn ToSql + Sync); 1]) = ([&oids], [&names]);
+    let (oids, names): ([Parameter<'_>; 1], [Parameter<'_>; 1]) = ([(&oids, Type::INT8_ARRAY)], [(&names, Type::TEXT_ARRAY)]);
     let (relations, columns, constraints, indexes, statistics) = tokio::try_join!(
-        client.query(queries::RELATIONS, &oids),
-        client.query(queries::COLUMNS, &oids),
-        client.query(queries::CONSTRAINTS, &oids),
-        client.query(queries::INDEXES, &oids),
-        client.query(queries::STATISTICS, &names),
+        client.query_typed(queries::RELATIONS, &oids),
+        client.query_typed(queries::COLUMNS, &oids),
+        client.query_typed(queries::CONSTRAINTS, &oids),
+        client.query_typed(queries::INDEXES, &oids),
+        client.query_typed(queries::STATISTICS, &names),
     )?;
     client.batch_execute("COMMIT").await?;
     let rows = assemble::Rows { schemas, relations, columns, constraints, indexes, statistics };
@@ -66,8 +75,11 @@ async fn read(client: &Client, options: &PostgresOptions, server: Option<ServerF
 
 /// Types, collations and the database's own: what a column's mapping needs.
 pub(crate) async fn read_types(client: &Client) -> Result<Types, tokio_postgres::Error> {
-    let (types, collations, database) =
-        tokio::try_join!(client.query(queries::TYPES, &[]), client.query(queries::COLLATIONS, &[]), client.query(queries::DATABASE, &[]),)?;
+    let (types, collations, database) = tokio::try_join!(
+        client.query_typed(queries::TYPES, &[]),
+        client.query_typed(queries::COLLATIONS, &[]),
+        client.query_typed(queries::DATABASE, &[]),
+    )?;
     let mut out = Types::default();
     for row in &types {
         out.rows.insert(oid(row, 0)?, type_row(row)?);

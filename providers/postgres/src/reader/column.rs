@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Array, Decimal256Array, IntervalMonthDayNanoBuilder, ListArray, PrimitiveBuilder,
-    StringArray,
+    ArrayRef, BinaryBuilder, BooleanBuilder, Decimal128Array, Decimal256Array, IntervalMonthDayNanoBuilder, ListArray, NullBufferBuilder,
+    PrimitiveBuilder, StringArray,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
     IntervalMonthDayNano, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt32Type,
@@ -18,7 +18,7 @@ use fjord_engine::pgtype::{self, PgType};
 use fjord_engine::pushdown::{Family, RemoteType};
 use fjord_engine::{SqlError, SqlState};
 
-use super::copy::{Fields, Malformed};
+use super::copy::{Fields, Malformed, Run};
 use super::numeric::{Numeric, Unfit, power_of_ten};
 use super::{addresses, numeric};
 
@@ -79,8 +79,7 @@ pub(crate) struct Column {
 struct Texts {
     bytes: Vec<u8>,
     offsets: Vec<i32>,
-    valid: Vec<bool>,
-    nulls: usize,
+    nulls: NullBufferBuilder,
 }
 
 /// How a text is made from the wire's bytes.
@@ -121,8 +120,7 @@ struct Lists {
     field: FieldRef,
     element: Decoder,
     offsets: Vec<i32>,
-    valid: Vec<bool>,
-    nulls: usize,
+    nulls: NullBufferBuilder,
 }
 
 impl Column {
@@ -143,9 +141,14 @@ impl Column {
         self.decoder.takes(oid, self.user_type)
     }
 
+    /// Appends the column's values of some rows.
+    pub(crate) fn append(&mut self, run: Run<'_>) -> Result<(), Fault> {
+        self.decoder.append(run.values())
+    }
+
     /// Appends one value.
-    pub(crate) fn append(&mut self, value: Option<&[u8]>) -> Result<(), Fault> {
-        self.decoder.append(value)
+    pub(crate) fn append_one(&mut self, value: Option<&[u8]>) -> Result<(), Fault> {
+        self.decoder.append(std::iter::once(value))
     }
 
     /// Hands the values over and starts anew.
@@ -205,8 +208,7 @@ impl Decoder {
                 field: field.clone(),
                 element: Decoder::new(e, field.data_type())?,
                 offsets: vec![0],
-                valid: vec![],
-                nulls: 0,
+                nulls: NullBufferBuilder::new(0),
             }))),
             _ => None,
         }
@@ -244,76 +246,89 @@ impl Decoder {
         }
     }
 
-    fn append(&mut self, value: Option<&[u8]>) -> Result<(), Fault> {
-        let Some(v) = value else {
-            self.append_null();
-            return Ok(());
-        };
+    /// One loop for each kind of column: what a column is, is asked once for many values.
+    fn append<'v>(&mut self, values: impl Iterator<Item = Option<&'v [u8]>>) -> Result<(), Fault> {
+        macro_rules! each {
+            ($builder:ident, $v:ident => $value:expr) => {
+                for value in values {
+                    match value {
+                        Some($v) => $builder.append_value($value),
+                        None => $builder.append_null(),
+                    }
+                }
+            };
+        }
         match self {
-            Decoder::Bool(b) => match v {
-                [0] => b.append_value(false),
-                [1] => b.append_value(true),
+            Decoder::Bool(b) => each!(b, v => match v {
+                [0] => false,
+                [1] => true,
                 _ => return Err(Fault::Malformed("a boolean that is neither 0 nor 1")),
-            },
-            Decoder::Int16(b) => b.append_value(integer(v)?),
-            Decoder::Int32(b) => b.append_value(integer(v)?),
-            Decoder::Int64(b) => b.append_value(integer(v)?),
-            Decoder::UInt32(b) => b.append_value(u32::from_be_bytes(exact(v)?)),
-            Decoder::Float32(b) => b.append_value(one_nan_32(f32::from_be_bytes(exact(v)?))),
+            }),
+            Decoder::Int16(b) => each!(b, v => integer(v)?),
+            Decoder::Int32(b) => each!(b, v => integer(v)?),
+            Decoder::Int64(b) => each!(b, v => integer(v)?),
+            Decoder::UInt32(b) => each!(b, v => u32::from_be_bytes(exact(v)?)),
+            Decoder::Float32(b) => each!(b, v => one_nan_32(f32::from_be_bytes(exact(v)?))),
             // real arrives in four bytes; its value as a double is the same.
-            Decoder::Float64(b) if v.len() == 4 => b.append_value(one_nan_64(f64::from(f32::from_be_bytes(exact(v)?)))),
-            Decoder::Float64(b) => b.append_value(one_nan_64(f64::from_be_bytes(exact(v)?))),
-            Decoder::Decimal128(b, p, s, limit) => {
-                let n = Numeric::parse(v).and_then(|n| n.to_i128(*s)).map_err(|u| unfit(u, *p, *s))?;
+            Decoder::Float64(b) => each!(b, v => one_nan_64(match v.len() {
+                4 => f64::from(f32::from_be_bytes(exact(v)?)),
+                _ => f64::from_be_bytes(exact(v)?),
+            })),
+            Decoder::Decimal128(b, p, s, limit) => each!(b, v => {
+                let n = match numeric::short(v, *s) {
+                    Some(n) => n,
+                    None => Numeric::parse(v).and_then(|n| n.to_i128(*s)).map_err(|u| unfit(u, *p, *s))?,
+                };
                 if n.unsigned_abs() >= limit.unsigned_abs() {
                     return Err(unfit(Unfit::TooLarge, *p, *s));
                 }
-                b.append_value(n);
-            }
-            Decoder::Decimal256(b, p, s, limit) => {
+                n
+            }),
+            Decoder::Decimal256(b, p, s, limit) => each!(b, v => {
                 let n = Numeric::parse(v).and_then(|n| n.to_i256(*s)).map_err(|u| unfit(u, *p, *s))?;
                 if n >= *limit || n <= limit.wrapping_neg() {
                     return Err(unfit(Unfit::TooLarge, *p, *s));
                 }
-                b.append_value(n);
-            }
-            Decoder::Date(b) => b.append_value(date(i32::from_be_bytes(exact(v)?))?),
-            Decoder::Time(b) => match i64::from_be_bytes(exact(v)?) {
+                n
+            }),
+            Decoder::Date(b) => each!(b, v => date(i32::from_be_bytes(exact(v)?))?),
+            Decoder::Time(b) => each!(b, v => match i64::from_be_bytes(exact(v)?) {
                 // 24:00:00 is a time of its own in Postgres, after 23:59:59.999999.
-                t @ 0..=86_400_000_000 => b.append_value(t),
+                t @ 0..=86_400_000_000 => t,
                 _ => return Err(Fault::Malformed("a time of day out of range")),
-            },
-            Decoder::Timestamp(b, _) => b.append_value(timestamp(i64::from_be_bytes(exact(v)?))?),
-            Decoder::Interval(b) => b.append_value(interval(exact(v)?)?),
-            Decoder::Bytes(b) => {
+            }),
+            Decoder::Timestamp(b, _) => each!(b, v => timestamp(i64::from_be_bytes(exact(v)?))?),
+            Decoder::Interval(b) => each!(b, v => interval(exact(v)?)?),
+            Decoder::Bytes(b) => each!(b, v => {
                 room(b.values_slice().len(), v.len())?;
-                b.append_value(v);
+                v
+            }),
+            Decoder::Text(t, TextForm::Plain) => {
+                for value in values {
+                    match value {
+                        Some(v) => t.append_plain(v)?,
+                        None => t.close(false),
+                    }
+                }
             }
-            Decoder::Text(t, form) => t.append_form(v, *form)?,
-            Decoder::List(l) => l.append(v)?,
+            Decoder::Text(t, form) => {
+                for value in values {
+                    match value {
+                        Some(v) => t.append_form(v, *form)?,
+                        None => t.close(false),
+                    }
+                }
+            }
+            Decoder::List(l) => {
+                for value in values {
+                    match value {
+                        Some(v) => l.append(v)?,
+                        None => l.close(false),
+                    }
+                }
+            }
         }
         Ok(())
-    }
-
-    fn append_null(&mut self) {
-        match self {
-            Decoder::Bool(b) => b.append_null(),
-            Decoder::Int16(b) => b.append_null(),
-            Decoder::Int32(b) => b.append_null(),
-            Decoder::Int64(b) => b.append_null(),
-            Decoder::UInt32(b) => b.append_null(),
-            Decoder::Float32(b) => b.append_null(),
-            Decoder::Float64(b) => b.append_null(),
-            Decoder::Decimal128(b, ..) => b.append_null(),
-            Decoder::Decimal256(b, ..) => b.append_null(),
-            Decoder::Date(b) => b.append_null(),
-            Decoder::Time(b) => b.append_null(),
-            Decoder::Timestamp(b, _) => b.append_null(),
-            Decoder::Interval(b) => b.append_null(),
-            Decoder::Bytes(b) => b.append_null(),
-            Decoder::Text(t, _) => t.close(false),
-            Decoder::List(l) => l.close(false),
-        }
     }
 
     fn finish(&mut self) -> Result<ArrayRef, Fault> {
@@ -340,7 +355,15 @@ impl Decoder {
 
 impl Texts {
     fn new() -> Texts {
-        Texts { bytes: vec![], offsets: vec![0], valid: vec![], nulls: 0 }
+        Texts { bytes: vec![], offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+    }
+
+    #[inline]
+    fn append_plain(&mut self, v: &[u8]) -> Result<(), Fault> {
+        room(self.bytes.len(), v.len())?;
+        self.bytes.extend_from_slice(v);
+        self.close(true);
+        Ok(())
     }
 
     fn append_form(&mut self, v: &[u8], form: TextForm) -> Result<(), Fault> {
@@ -393,14 +416,12 @@ impl Texts {
     fn close(&mut self, valid: bool) {
         // Within i32: checked by append_form before anything is closed.
         self.offsets.push(i32::try_from(self.bytes.len()).unwrap_or(i32::MAX));
-        self.valid.push(valid);
-        self.nulls += usize::from(!valid);
+        self.nulls.append(valid);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, Fault> {
-        let Texts { bytes, offsets, valid, nulls } = std::mem::replace(self, Texts::new());
-        let nulls = null_buffer(valid, nulls);
-        let array = StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(bytes), nulls).map_err(|_| {
+        let Texts { bytes, offsets, mut nulls } = std::mem::replace(self, Texts::new());
+        let array = StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(bytes), nulls.finish()).map_err(|_| {
             Fault::Value(
                 SqlState::CHARACTER_NOT_IN_REPERTOIRE,
                 "a text that is not UTF-8".into(),
@@ -445,7 +466,7 @@ impl Lists {
         let count = usize::try_from(i32::from_be_bytes([a, b, c, d])).ok().filter(|n| *n <= rest.len() / 4).ok_or_else(cut)?;
         let mut elements = Fields::new(rest);
         for _ in 0..count {
-            self.element.append(elements.next()?)?;
+            self.element.append(std::iter::once(elements.next()?))?;
         }
         if !elements.is_empty() {
             return Err(Fault::Malformed("an array with bytes behind its end"));
@@ -453,29 +474,24 @@ impl Lists {
         let last = self.offsets.last().copied().unwrap_or(0);
         let end = i32::try_from(count).ok().and_then(|n| last.checked_add(n)).ok_or_else(too_many_bytes)?;
         self.offsets.push(end);
-        self.valid.push(true);
+        self.nulls.append_non_null();
         Ok(())
     }
 
     /// Ends a value without elements.
     fn close(&mut self, valid: bool) {
         self.offsets.push(self.offsets.last().copied().unwrap_or(0));
-        self.valid.push(valid);
-        self.nulls += usize::from(!valid);
+        self.nulls.append(valid);
     }
 
     fn finish(&mut self) -> Result<ArrayRef, Fault> {
         let offsets = std::mem::replace(&mut self.offsets, vec![0]);
-        let nulls = null_buffer(std::mem::take(&mut self.valid), std::mem::take(&mut self.nulls));
+        let nulls = self.nulls.finish();
         let values = self.element.finish()?;
         let array = ListArray::try_new(self.field.clone(), OffsetBuffer::new(ScalarBuffer::from(offsets)), values, nulls)
             .map_err(|_| Fault::Malformed("a list that does not fit its type"))?;
         Ok(Arc::new(array))
     }
-}
-
-fn null_buffer(valid: Vec<bool>, nulls: usize) -> Option<NullBuffer> {
-    (nulls > 0).then(|| NullBuffer::from(valid))
 }
 
 fn decimal<A, B>(array: A, set: impl FnOnce(A) -> Result<B, arrow::error::ArrowError>) -> Result<B, Fault> {

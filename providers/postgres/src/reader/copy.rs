@@ -1,9 +1,9 @@
-//! The framing of `COPY ... (FORMAT binary)`: header, rows, trailer, over chunks that may cut anywhere.
+//! The framing of `COPY ... (FORMAT binary)`: header, rows, trailer, over messages that may cut anywhere.
 //!
 //! Format: <https://www.postgresql.org/docs/15/sql-copy.html> (Binary Format). Everything that comes in is checked against what is there: a wrong
 //! length is an error, never a panic, and never more memory than the bytes that came.
-
-use bytes::{Buf, Bytes, BytesMut};
+//!
+//! Rows are not copied: [`Framing::index`] notes where each field lies, and the columns are then decoded one after the other.
 
 const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Flag bit 16: OIDs are included (servers before 12).
@@ -18,12 +18,52 @@ const HEADER_EXTENSION_MAX: usize = 1 << 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub &'static str);
 
-/// Cuts chunks into rows.
+/// Where a field lies in the bytes that were indexed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    start: u32,
+    /// -1: NULL.
+    length: i32,
+}
+
+impl Slot {
+    /// The field; `None` is NULL.
+    #[inline]
+    fn of(self, bytes: &[u8]) -> Option<&[u8]> {
+        let length = usize::try_from(self.length).ok()?;
+        let start = self.start as usize;
+        // Within the bytes: index() has looked.
+        Some(bytes.get(start..start + length).unwrap_or_default())
+    }
+}
+
+/// The values of one column in some rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Run<'a> {
+    /// What was indexed.
+    pub bytes: &'a [u8],
+    /// The fields, row by row.
+    pub slots: &'a [Slot],
+    /// Which column.
+    pub column: usize,
+    /// How many there are.
+    pub columns: usize,
+}
+
+impl<'a> Run<'a> {
+    /// The values; `None` is NULL.
+    pub(crate) fn values(self) -> impl Iterator<Item = Option<&'a [u8]>> {
+        let slots = self.slots.get(self.column..).unwrap_or_default();
+        slots.iter().step_by(self.columns.max(1)).map(move |s| s.of(self.bytes))
+    }
+}
+
+/// Finds the rows in the payloads of a COPY.
 #[derive(Debug)]
 pub(crate) struct Framing {
     columns: usize,
     state: State,
-    carry: BytesMut,
+    carry: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,43 +73,35 @@ enum State {
     Ended,
 }
 
-/// The next thing in the stream.
-#[derive(Debug)]
-pub(crate) enum Next<'a> {
-    /// A row.
-    Row(Fields<'a>),
-    /// The trailer: nothing may follow.
-    End,
-}
-
 impl Framing {
     /// For rows of so many columns.
     pub(crate) fn new(columns: usize) -> Framing {
-        Framing { columns, state: State::Header, carry: BytesMut::new() }
+        Framing { columns, state: State::Header, carry: vec![] }
     }
 
-    /// Takes a chunk and calls `each` for every row that is complete with it.
-    pub(crate) fn feed<E: From<Malformed>>(
-        &mut self,
-        mut chunk: Bytes,
-        each: &mut dyn FnMut(Fields<'_>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        if !self.carry.is_empty() {
-            // The rare case: a row was cut. It is put together once, and the rest of the chunk goes with it.
-            if self.carry.len().saturating_add(chunk.len()) > ROW_BYTES_MAX {
-                return Err(Malformed("a row larger than 1 GB").into());
-            }
-            self.carry.extend_from_slice(&chunk);
-            chunk = self.carry.split().freeze();
+    /// What comes next goes behind bytes that were kept, or begins with the header: the rare case, for which the bytes are put together.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.state == State::Header || !self.carry.is_empty()
+    }
+
+    /// The kept bytes with `more` behind them.
+    pub(crate) fn joined(&mut self, more: &[u8]) -> Result<Vec<u8>, Malformed> {
+        if self.carry.len().saturating_add(more.len()) > ROW_BYTES_MAX {
+            return Err(Malformed("a row larger than 1 GB"));
         }
-        while let Some((next, used)) = self.step(&chunk)? {
-            if let Some(Next::Row(fields)) = next {
-                each(fields)?;
-            }
-            chunk.advance(used);
-        }
-        self.carry.extend_from_slice(&chunk);
-        Ok(())
+        let mut all = std::mem::take(&mut self.carry);
+        all.extend_from_slice(more);
+        Ok(all)
+    }
+
+    /// Keeps the bytes of a row that is not complete.
+    pub(crate) fn keep(&mut self, rest: &[u8]) {
+        self.carry.extend_from_slice(rest);
+    }
+
+    /// Bytes kept.
+    pub(crate) fn kept(&self) -> usize {
+        self.carry.len()
     }
 
     /// The stream is over: was it whole?
@@ -77,34 +109,42 @@ impl Framing {
         if self.state == State::Ended && self.carry.is_empty() { Ok(()) } else { Err(Malformed("the stream ended inside the data")) }
     }
 
-    /// One header, row or trailer, and its length; `None` where more bytes are needed.
-    #[allow(clippy::type_complexity)]
-    fn step<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<(Option<Next<'a>>, usize)>, Malformed> {
-        match self.state {
-            State::Header => {
-                let Some(used) = header(bytes)? else { return Ok(None) };
-                self.state = State::Rows;
-                Ok(Some((None, used)))
-            }
-            State::Rows => {
-                let Some((count, rest)) = bytes.split_first_chunk::<2>() else { return Ok(None) };
-                match i16::from_be_bytes(*count) {
-                    -1 => {
-                        self.state = State::Ended;
-                        Ok(Some((Some(Next::End), 2)))
-                    }
-                    n if usize::try_from(n) == Ok(self.columns) => match row_length(rest, self.columns)? {
-                        Some(length) => {
-                            let fields = Fields { bytes: rest.get(..length).unwrap_or_default() };
-                            Ok(Some((Some(Next::Row(fields)), 2 + length)))
-                        }
-                        None => Ok(None),
-                    },
-                    _ => Err(Malformed("a row with another number of columns than asked for")),
+    /// Notes the fields of the whole rows in `bytes` from `at` on, at most `rows_max`; afterwards `at` is behind them. Gives their number.
+    pub(crate) fn index(&mut self, bytes: &[u8], at: &mut usize, rows_max: usize, slots: &mut Vec<Slot>) -> Result<usize, Malformed> {
+        let mut rows = 0;
+        loop {
+            let rest = bytes.get(*at..).unwrap_or_default();
+            match self.state {
+                State::Header => {
+                    let Some(used) = header(rest)? else { return Ok(rows) };
+                    self.state = State::Rows;
+                    *at += used;
                 }
+                State::Rows if rows == rows_max => return Ok(rows),
+                State::Rows => {
+                    let Some((count, _)) = rest.split_first_chunk::<2>() else { return Ok(rows) };
+                    match i16::from_be_bytes(*count) {
+                        -1 => {
+                            self.state = State::Ended;
+                            *at += 2;
+                        }
+                        n if usize::try_from(n) == Ok(self.columns) => {
+                            let before = slots.len();
+                            match row(bytes, *at + 2, self.columns, slots)? {
+                                Some(end) => *at = end,
+                                None => {
+                                    slots.truncate(before);
+                                    return Ok(rows);
+                                }
+                            }
+                            rows += 1;
+                        }
+                        _ => return Err(Malformed("a row with another number of columns than asked for")),
+                    }
+                }
+                State::Ended if rest.is_empty() => return Ok(rows),
+                State::Ended => return Err(Malformed("data after the end")),
             }
-            State::Ended if bytes.is_empty() => Ok(None),
-            State::Ended => Err(Malformed("data after the end")),
         }
     }
 }
@@ -127,27 +167,29 @@ fn header(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
     Ok((rest.len() >= extension).then_some(SIGNATURE.len() + 8 + extension))
 }
 
-/// The bytes of all fields of a row, lengths included; `None` where they are not all there yet.
-fn row_length(bytes: &[u8], columns: usize) -> Result<Option<usize>, Malformed> {
-    let mut at = 0usize;
+/// The end of the row whose fields begin at `at`; `None` where it is not all there yet.
+#[inline]
+fn row(bytes: &[u8], mut at: usize, columns: usize, slots: &mut Vec<Slot>) -> Result<Option<usize>, Malformed> {
     for _ in 0..columns {
-        let Some((length, _)) = bytes.get(at..).and_then(|b| b.split_first_chunk::<4>()) else { return Ok(None) };
+        let Some((head, rest)) = bytes.get(at..).and_then(|b| b.split_first_chunk::<4>()) else { return Ok(None) };
+        let length = i32::from_be_bytes(*head);
         at += 4;
-        match i32::from_be_bytes(*length) {
-            -1 => {}
-            n => {
-                let n = usize::try_from(n).map_err(|_| Malformed("a negative field length"))?;
-                if n > ROW_BYTES_MAX {
-                    return Err(Malformed("a row larger than 1 GB"));
-                }
-                at += n;
+        let start = u32::try_from(at).map_err(|_| Malformed("a row larger than 1 GB"))?;
+        if length >= 0 {
+            let n = length as usize;
+            if n > rest.len() {
+                return if n > ROW_BYTES_MAX { Err(Malformed("a row larger than 1 GB")) } else { Ok(None) };
             }
+            at += n;
+        } else if length != -1 {
+            return Err(Malformed("a negative field length"));
         }
+        slots.push(Slot { start, length });
     }
-    Ok((bytes.len() >= at).then_some(at))
+    Ok(Some(at))
 }
 
-/// The fields of one row (or the elements of one array), in order. Their lengths have been checked for a row; for an array they are checked here.
+/// The elements of one array, in order.
 #[derive(Debug)]
 pub(crate) struct Fields<'a> {
     bytes: &'a [u8],
@@ -205,11 +247,14 @@ mod tests {
         let mut framing = Framing::new(2);
         let mut out = vec![];
         for c in chunks {
-            framing.feed::<Malformed>(Bytes::copy_from_slice(c), &mut |mut f| {
-                out.push(String::from_utf8_lossy(f.next()?.unwrap_or_default()).into_owned());
-                assert_eq!(f.next()?, None);
-                Ok(())
-            })?;
+            let bytes = framing.joined(c)?;
+            let (mut at, mut slots) = (0, vec![]);
+            let rows = framing.index(&bytes, &mut at, usize::MAX, &mut slots)?;
+            assert_eq!(slots.len(), 2 * rows);
+            let run = |column| Run { bytes: &bytes, slots: &slots, column, columns: 2 };
+            out.extend(run(0).values().map(|v| String::from_utf8_lossy(v.unwrap()).into_owned()));
+            assert!(run(1).values().all(|v| v.is_none()));
+            framing.keep(&bytes[at..]);
         }
         framing.finish()?;
         Ok(out)

@@ -94,12 +94,18 @@ fn read(bytes: &[u8], chunk: usize) -> Result<usize> {
         untrusted: false,
         facts: Arc::default(),
         verify: vec![],
+        tables: vec![],
+        limits: ScanLimits::default(),
     };
     let origin = Origin { connector: "fuzz".into(), location: "nowhere".into() };
-    let mut batches = Batches::new(&origin, &job)?;
+    let mut batches = rows::Batches::new(&origin, &job)?;
     for c in bytes.chunks(chunk) {
-        batches.feed(Bytes::copy_from_slice(c))?;
+        let mut message = vec![b'd'];
+        message.extend(u32::try_from(c.len() + 4).unwrap().to_be_bytes());
+        message.extend(c);
+        batches.feed(&message)?;
     }
+    batches.end_copy()?;
     batches.finish()?;
     Ok(batches.ready.iter().map(|h| h.batch.num_rows()).sum())
 }

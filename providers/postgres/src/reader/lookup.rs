@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
 use tokio_postgres::{Row, Statement};
 
-use super::{Batches, Failure, Held, Job, LINGER};
+use super::read::Failure;
+use super::rows::Batches;
+use super::{Held, Job, LINGER};
 use crate::error::{Origin, is_broken};
 use crate::facts::Facts;
 use crate::pool::Connection;
@@ -177,7 +179,7 @@ async fn run(
     loop {
         let row = match rows.next().now_or_never() {
             Some(row) => row,
-            None if batches.rows > 0 => match tokio::time::timeout(LINGER, rows.next()).await {
+            None if batches.pending() => match tokio::time::timeout(LINGER, rows.next()).await {
                 Ok(row) => row,
                 Err(_) => {
                     batches.flush()?;
@@ -192,7 +194,7 @@ async fn run(
         match row {
             Some(row) => batches.append(&row?)?,
             None => {
-                batches.flush_rest()?;
+                batches.finish()?;
                 return Ok(batches.pass_on(tx, sent).await.then_some(Ended::Done));
             }
         }

@@ -32,6 +32,16 @@ pub(crate) fn render(rel: &Rel) -> Result<RemoteText> {
     Ok(RemoteText { text: block.select(&list), params: vec![] })
 }
 
+/// A table by its full name.
+pub(crate) fn table_name(schema: &str, table: &str) -> Result<String> {
+    Ok(format!("{}.{}", identifier(schema)?, identifier(table)?))
+}
+
+/// A text literal.
+pub(crate) fn text_literal(text: &str) -> Result<String> {
+    literal::quoted(text)
+}
+
 /// The column as it must arrive: types that the reader knows by their text only are sent as text.
 fn arriving(text: &Text, ty: &RemoteType) -> String {
     match wire_cast(ty) {

@@ -6,6 +6,7 @@ use fjord_engine::{Result, SqlError};
 use super::literal::{Place, array, identifier, literal, quoted, type_name};
 use super::time;
 use crate::dialect::{AS_WIDE, EXTRACT, LOOKS_LIKE, TRUNCATE, WIDEN_16, WIDEN_32, WRITTEN, pattern};
+use crate::reader::split::{CTID_FROM, CTID_TO};
 
 /// The text of an expression.
 #[derive(Debug, Clone)]
@@ -101,6 +102,8 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                     "as_text" => cast("text"),
                     WIDEN_16 | WIDEN_32 => cast("bigint"),
                     "same_numeric" | "float_order" | AS_WIDE => arg(0, Place::Alone),
+                    CTID_FROM => page(">=", args),
+                    CTID_TO => page("<", args),
                     "not_ascii" => {
                         let a = arg(0, Place::Alone)?.sql;
                         Ok(Text::compound(format!("octet_length({a}) <> char_length({a})")))
@@ -138,6 +141,14 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
 
 fn infix_literal(left: &Text, sign: &str, right: &str) -> Result<Text> {
     Ok(Text::compound(format!("{} {sign} {}", left.operand(), quoted(right)?)))
+}
+
+/// A bound of a range of a table's pages.
+fn page(sign: &str, args: &[Scalar]) -> Result<Text> {
+    match args {
+        [Scalar::Literal(Value::UInt(page), _)] => Ok(Text::compound(format!("ctid {sign} '({page},0)'::tid"))),
+        _ => Err(SqlError::internal("a range of pages without a page")),
+    }
 }
 
 fn list(word: &str, args: &[Scalar], columns: &[Text]) -> Result<Text> {

@@ -4,8 +4,10 @@
 //! `pool_timeout` for one. A connection goes back to the pool only when its query has ended by itself; any other end cancels the query at the
 //! server and closes the connection.
 
+mod connect;
+mod tap;
+
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,18 +17,18 @@ use fjord_engine::{Result, SqlError, SqlState};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, Config, NoTls};
-use tracing::debug;
+use tokio_postgres::Client;
 
 use crate::error::Origin;
-use crate::options::{PostgresOptions, SslMode};
+use crate::options::{Pooler, PostgresOptions, SslMode};
 use crate::reader::Statements;
 use crate::tls::MakeTls;
+pub(crate) use tap::{Piece, READ_AHEAD_BYTES, Wire};
 
 /// An idle connection older than this is not used again: firewalls forget it silently.
 const IDLE_MAX: Duration = Duration::from_secs(300);
-/// The longest that a cancel request, and then the end of the cancelled connection, is waited for.
-const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// Connections beyond a query's first are only taken while so many of the pool's would stay free for others.
+const SPARE_MIN: usize = 1;
 
 /// What the server said of itself when a connection was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,7 @@ struct Idle {
 struct Open {
     client: Client,
     task: JoinHandle<()>,
+    wire: Wire,
     /// Prepared statements of lookups.
     statements: Statements,
 }
@@ -118,7 +121,30 @@ impl Pool {
             Some(open) => (open, true),
             None => (self.connect().await?, false),
         };
-        Ok(Connection { open: Some(open), permit: Some(permit), reused, pool: self.clone() })
+        Ok(Connection { open: Some(open), permit: Some(permit), reused, busy: false, pool: self.clone() })
+    }
+
+    /// A connection for more than one at a time: only one that is free now, and only while others find one too. `None` is no failure.
+    pub(crate) async fn acquire_extra(self: &Arc<Self>) -> Option<Connection> {
+        if self.permits.available_permits() <= SPARE_MIN {
+            return None;
+        }
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let (open, reused) = match self.take_idle() {
+            Some(open) => (open, true),
+            None => (self.connect().await.ok()?, false),
+        };
+        Some(Connection { open: Some(open), permit: Some(permit), reused, busy: false, pool: self.clone() })
+    }
+
+    /// The option `snapshot`.
+    pub(crate) fn shares_snapshots(&self) -> bool {
+        self.options.snapshot
+    }
+
+    /// Whether sessions are shared with others by a pooler in between.
+    pub(crate) fn pooled(&self) -> bool {
+        self.options.pooler == Pooler::Transaction
     }
 
     /// The same, but a connection that had been idle is asked first: for callers that do not send their statement twice.
@@ -170,112 +196,11 @@ impl Pool {
         idle.pop().map(|i| i.open)
     }
 
-    async fn connect(&self) -> Result<Open> {
-        let limit = self.options.connect_timeout.max(Duration::from_millis(1));
-        match tokio::time::timeout(limit, self.connect_unbounded()).await {
-            Ok(result) => result,
-            Err(_) => Err(self
-                .origin
-                .error(SqlState::CONNECTION_UNABLE, format!("could not connect to {} within {limit:?}", self.origin.location))
-                .hint("Check that the source runs and is reachable, or raise \"connect_timeout\".")),
-        }
-    }
-
-    async fn connect_unbounded(&self) -> Result<Open> {
-        let config = self.config(&self.resolve().await?);
-        let open = match &self.tls {
-            None => {
-                let (client, connection) = config.connect(NoTls).await.map_err(|e| self.origin.connecting(&e))?;
-                self.learn(|name| connection.parameter(name).map(str::to_string));
-                Open { client, task: tokio::spawn(drive(connection, self.origin.connector.clone())), statements: Statements::default() }
-            }
-            Some(tls) => {
-                let (client, connection) = config.connect(tls.clone()).await.map_err(|e| self.origin.connecting(&e))?;
-                self.learn(|name| connection.parameter(name).map(str::to_string));
-                Open { client, task: tokio::spawn(drive(connection, self.origin.connector.clone())), statements: Statements::default() }
-            }
-        };
-        let settings = self.settings();
-        // One round trip for both. The second is a courtesy that some platforms do not have: its failure is none.
-        let (set, _) =
-            tokio::join!(open.client.batch_execute(&settings), open.client.batch_execute("SET client_connection_check_interval = '5s'"));
-        set.map_err(|e| self.origin.connecting(&e))?;
-        Ok(open)
-    }
-
-    /// The addresses of the host, each of them allowed. They are what is connected to: resolved again, a name could lead elsewhere.
-    async fn resolve(&self) -> Result<Vec<IpAddr>> {
-        let host = self.options.host.as_str();
-        if host.starts_with('/') {
-            return Ok(vec![]);
-        }
-        let found = tokio::net::lookup_host((host, self.options.port)).await.map_err(|e| {
-            self.origin
-                .error(SqlState::CONNECTION_UNABLE, format!("could not connect to {}: {e}", self.origin.location))
-                .hint("Check \"host\" and \"port\", that the source runs, and that a firewall lets it through.")
-        })?;
-        let mut all: Vec<IpAddr> = vec![];
-        for address in found.map(|a| a.ip()) {
-            self.options.addresses.check(host, address)?;
-            if !all.contains(&address) {
-                all.push(address);
-            }
-        }
-        Ok(all)
-    }
-
-    fn config(&self, addresses: &[IpAddr]) -> Config {
-        let o = &self.options;
-        let mut config = Config::new();
-        if o.host.starts_with('/') {
-            config.host_path(&o.host);
-        }
-        for address in addresses {
-            // The name is what a certificate is checked against.
-            config.host(&o.host).hostaddr(*address);
-        }
-        config.port(o.port).user(&o.user).dbname(&o.database).application_name(&o.application_name);
-        config.connect_timeout(o.connect_timeout.max(Duration::from_millis(1)));
-        // A peer that vanished without a word is noticed within two minutes, one that does not acknowledge what we sent within half of one.
-        config.keepalives_idle(Duration::from_secs(60)).keepalives_interval(Duration::from_secs(10)).keepalives_retries(6);
-        config.tcp_user_timeout(Duration::from_secs(30));
-        if let Some(p) = &o.password {
-            config.password(p.expose());
-        }
-        config.ssl_mode(match o.sslmode {
-            SslMode::Disable => tokio_postgres::config::SslMode::Disable,
-            _ => tokio_postgres::config::SslMode::Require,
-        });
-        config
-    }
-
-    /// What every session is pinned to, so that a role's own settings cannot change an answer. An empty search_path keeps operators and types of
-    /// other schemas from standing in for those that the remote text means.
-    fn settings(&self) -> String {
-        let mut text = String::from(
-            "SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; SET extra_float_digits = 3; \
-             SET bytea_output = 'hex'; SET standard_conforming_strings = on; SET search_path = ''; SET default_transaction_read_only = on",
-        );
-        if let Some(t) = self.options.statement_timeout {
-            text.push_str(&format!("; SET statement_timeout = {}", t.as_millis().min(i32::MAX as u128)));
-        }
-        text
-    }
-
     fn learn(&self, parameter: impl Fn(&str) -> Option<String>) {
         let version = parameter("server_version").unwrap_or_default();
         let facts =
             ServerFacts { version_num: version_number(&version), version, encoding: parameter("server_encoding").unwrap_or_default() };
         *self.facts.write() = Some(facts);
-    }
-}
-
-async fn drive<C>(connection: C, connector: String)
-where
-    C: std::future::Future<Output = Result<(), tokio_postgres::Error>>,
-{
-    if let Err(e) = connection.await {
-        debug!(connector, error = %e, "a connection to the source ended");
     }
 }
 
@@ -295,6 +220,8 @@ pub(crate) struct Connection {
     pool: Arc<Pool>,
     /// It was idle before, so it may have died unseen.
     pub reused: bool,
+    /// Something still runs on it: it is not for others.
+    pub busy: bool,
 }
 
 impl Connection {
@@ -308,9 +235,23 @@ impl Connection {
         self.open.as_mut().map(|o| &mut o.statements).ok_or_else(|| SqlError::internal("a released connection was used"))
     }
 
+    /// The driver's client, what a COPY on it sends, and whether something runs on it.
+    pub(crate) fn parts(&mut self) -> Result<(&Client, &mut Wire, &mut bool)> {
+        match self.open.as_mut() {
+            Some(o) => Ok((&o.client, &mut o.wire, &mut self.busy)),
+            None => Err(SqlError::internal("a released connection was used")),
+        }
+    }
+
     /// Its query has ended by itself: others may use it.
     pub(crate) fn release(mut self) {
-        let Some(open) = self.open.take() else { return };
+        if self.busy {
+            return;
+        }
+        let Some(mut open) = self.open.take() else { return };
+        open.wire.describe(false);
+        // Rows of a query whose statement has ended in an error: nobody wants them.
+        while open.wire.take().is_some() {}
         if !open.client.is_closed() && !self.pool.closed.load(Ordering::SeqCst) {
             self.pool.idle.lock().push(Idle { open, since: Instant::now() });
         }
@@ -331,33 +272,12 @@ impl Drop for Connection {
             return;
         }
         let permit = self.permit.take();
-        let token = open.client.cancel_token();
-        let tls = self.pool.tls.clone();
         match tokio::runtime::Handle::try_current() {
             // The permit is held until the server has let go: else cancelled queries would pile up there beyond pool_size.
-            Ok(runtime) => drop(runtime.spawn(cancel(open, token, tls, permit))),
+            Ok(runtime) => drop(runtime.spawn(connect::cancel(self.pool.clone(), open, permit))),
             Err(_) => open.task.abort(),
         }
     }
-}
-
-async fn cancel(open: Open, token: CancelToken, tls: Option<MakeTls>, permit: Option<OwnedSemaphorePermit>) {
-    let request = async {
-        match tls {
-            None => token.cancel_query(NoTls).await,
-            Some(tls) => token.cancel_query(tls).await,
-        }
-    };
-    if !matches!(tokio::time::timeout(CANCEL_WAIT, request).await, Ok(Ok(()))) {
-        debug!("a cancel request did not reach the source");
-    }
-    let Open { client, mut task, statements } = open;
-    // Without a client the connection's task reads what is still under way, says goodbye and ends.
-    drop((statements, client));
-    if tokio::time::timeout(CANCEL_WAIT, &mut task).await.is_err() {
-        task.abort();
-    }
-    drop(permit);
 }
 
 #[cfg(test)]
