@@ -56,7 +56,7 @@ async fn memory_that_is_not_there_is_an_error() {
     let source = over(&pg, &[]);
     let text = "SELECT repeat('x', 100000) FROM generate_series(1, 1000)";
     let schema = source.describe(text).await.unwrap();
-    let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(4 << 20));
+    let memory: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(1 << 20));
     let asked = request_with(RemoteInput::Text(text.into()), schema, memory.clone());
     let e = SqlError::from(source.execute(asked.request).unwrap().try_collect::<Vec<_>>().await.unwrap_err());
     assert_eq!(e.state, SqlState::OUT_OF_MEMORY, "{e}");

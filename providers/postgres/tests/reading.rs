@@ -82,8 +82,8 @@ impl World {
 async fn a_big_table_is_read_in_parts_and_says_so() {
     let w = world("").await;
     let text = w.one("EXPLAIN ANALYZE SELECT id FROM shop.big").await;
-    assert!(text.contains("readers=4") && text.contains("splits=8") && text.contains("rows=90000"), "{text}");
-    assert_eq!(w.one("SELECT splits FROM sys.pushdown_summary ORDER BY query_id DESC LIMIT 1").await, "8");
+    assert!(text.contains("readers=4") && text.contains("splits=10") && text.contains("rows=90000"), "{text}");
+    assert_eq!(w.one("SELECT splits FROM sys.pushdown_summary ORDER BY query_id DESC LIMIT 1").await, "10");
     for pushdown in ["on", "off"] {
         w.one(&format!("SET fjord.pushdown = {pushdown}")).await;
         for (sql, answer) in [
@@ -128,9 +128,9 @@ async fn a_statement_with_several_remote_queries_shares_a_snapshot_on_request() 
 async fn a_scan_that_passes_its_limit_says_what_was_not_pushed() {
     let w = world(", scan_max_rows 1000").await;
     assert_eq!(w.one("SELECT count(*) FROM shop.big WHERE id <= 1000").await, "1000");
-    let e = w.rows("SELECT id FROM shop.big WHERE reverse(pad) = 'y'").await.unwrap_err();
+    let e = w.rows("SELECT id FROM shop.big WHERE pad ~ '^y'").await.unwrap_err();
     assert_eq!(e.state, SqlState::PROGRAM_LIMIT_EXCEEDED, "{e}");
     let hint = e.hint.as_deref().unwrap_or_default();
-    assert!(hint.contains("scan_max_rows") && hint.contains("Not pushed: ") && hint.contains("reverse("), "{e}");
+    assert!(hint.contains("scan_max_rows") && hint.contains("Not pushed: ") && hint.contains("pad ~"), "{e}");
     assert_eq!(w.one("SELECT count(*) FROM shop.small").await, "500");
 }
