@@ -138,7 +138,7 @@ async fn statement_timeout_ends_a_running_query() {
     assert!(e.message.contains("statement timeout"), "{e}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn cancel_ends_a_running_query_and_is_recorded() {
     let s = session().await;
     let cancel = CancellationToken::new();

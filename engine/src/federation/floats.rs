@@ -1,11 +1,12 @@
 //! Negative zero. DataFusion 55 treats -0.0 and 0.0 as equal in `=`, joins and grouping, but not in IN lists: `x IN (0.0)` loses the rows with
-//! -0.0 that `x = 0.0` finds. Both zeros go into every IN list that holds one.
+//! -0.0 that `x = 0.0` finds, and `CASE x WHEN 0.0` passes it by. Both zeros go into every IN list that holds one, and a CASE over a float
+//! compares.
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result as DfResult;
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{Case, InList};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 /// Adds the twin of every zero in the IN lists of a plan. Repeating it changes nothing.
@@ -14,7 +15,11 @@ pub fn expand_zeros(plan: LogicalPlan) -> DfResult<LogicalPlan> {
 }
 
 fn expand(e: Expr) -> DfResult<Transformed<Expr>> {
-    let Expr::InList(mut l) = e else { return Ok(Transformed::no(e)) };
+    let mut l = match e {
+        Expr::InList(l) => l,
+        Expr::Case(c) => return Ok(compared(c)),
+        e => return Ok(Transformed::no(e)),
+    };
     let mut twins = vec![];
     for item in &l.list {
         if let Some(twin) = zero_twin(item)
@@ -28,6 +33,18 @@ fn expand(e: Expr) -> DfResult<Transformed<Expr>> {
     }
     l.list.extend(twins);
     Ok(Transformed::yes(Expr::InList(InList { ..l })))
+}
+
+/// `CASE x WHEN 0.0 THEN ...` as `CASE WHEN x = 0.0 THEN ...`.
+fn compared(mut c: Case) -> Transformed<Expr> {
+    if !c.when_then_expr.iter().any(|(when, _)| zero_twin(when).is_some()) {
+        return Transformed::no(Expr::Case(c));
+    }
+    let Some(operand) = c.expr.take() else { return Transformed::no(Expr::Case(c)) };
+    for (when, _) in &mut c.when_then_expr {
+        **when = operand.as_ref().clone().eq(when.as_ref().clone());
+    }
+    Transformed::yes(Expr::Case(c))
 }
 
 fn zero_twin(e: &Expr) -> Option<Expr> {

@@ -140,7 +140,9 @@ impl Whole<'_> {
         // No functions: the leaf evaluates nothing.
         let (none, runtime) = (HashMap::new(), env.engine.runtime.clone());
         let context = TaskContext::new(None, String::new(), config, none, HashMap::new(), HashMap::new(), HashMap::new(), runtime);
-        let rows = leaf.execute(0, Arc::new(context))?;
+        // A big table is read in several partitions.
+        let leaf: Arc<dyn ExecutionPlan> = Arc::new(leaf);
+        let rows = datafusion::physical_plan::execute_stream(leaf, Arc::new(context))?;
         let Some(columns) = self.columns else { return Ok(rows) };
         let schema = Arc::new(rows.schema().project(&columns).map_err(DataFusionError::from)?);
         let rows = rows.map(move |batch| Ok(batch?.project(&columns)?));
@@ -171,7 +173,8 @@ fn repeatable(plan: &LogicalPlan) -> DfResult<Option<Uses>> {
                 }
                 vec![]
             }
-            L::Projection(_) | L::Aggregate(_) | L::Sort(_) | L::Window(_) | L::Union(_) | L::Distinct(_) => vec![],
+            // Not a union: optimized once more, it forgets which Postgres type its arms share.
+            L::Projection(_) | L::Aggregate(_) | L::Sort(_) | L::Window(_) | L::Distinct(_) => vec![],
             L::SubqueryAlias(_) | L::Subquery(_) | L::EmptyRelation(_) | L::Values(_) => vec![],
             _ => {
                 fine = false;

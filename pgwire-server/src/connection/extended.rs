@@ -62,7 +62,8 @@ impl<S: Socket> Connection<S> {
             if self.statements.contains_key(&name) {
                 return Err(SqlError::new(SqlState::DUPLICATE_PSTATEMENT, format!("prepared statement \"{name}\" already exists")));
             }
-            if self.statements.len() >= STATEMENTS_MAX {
+            let named = self.statements.len() - usize::from(self.statements.contains_key(""));
+            if named >= STATEMENTS_MAX {
                 return Err(SqlError::new(
                     SqlState::CONFIGURATION_LIMIT_EXCEEDED,
                     format!("a session may have {STATEMENTS_MAX} prepared statements"),

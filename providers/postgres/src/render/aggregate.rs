@@ -6,7 +6,7 @@ use fjord_engine::{Result, SqlError};
 
 use super::literal::{Place, type_name};
 use super::scalar::{Text, scalar};
-use super::{Block, Names, constant};
+use super::{Block, Names};
 
 impl Block {
     /// Keys, then aggregates.
@@ -19,7 +19,7 @@ impl Block {
         for key in keys {
             let text = scalar(key, &block.columns, Place::Alone)?;
             // A constant key makes no groups of its own, and `GROUP BY 1` would be a position.
-            if !constant(key) {
+            if !block.is_constant(key) {
                 group.push(text.operand());
             }
             columns.push(text);
@@ -32,6 +32,7 @@ impl Block {
         for aggregate in aggregates {
             columns.push(call(aggregate, &block.columns, types)?);
         }
+        block.constants = (0..keys.len()).filter(|i| block.is_constant(&keys[*i])).collect();
         block.columns = columns;
         block.group = Some(group);
         Ok(block)

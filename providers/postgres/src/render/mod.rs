@@ -11,6 +11,8 @@ mod literal;
 mod scalar;
 mod time;
 
+use std::collections::HashSet;
+
 use fjord_engine::pushdown::{Op, Rel, RemoteText, RemoteType, Scalar, ScanColumn, SortKey, Value};
 use fjord_engine::{Result, SqlError};
 
@@ -72,6 +74,8 @@ struct Block {
     is_join: bool,
     /// The output columns so far.
     columns: Vec<Text>,
+    /// Which of them a projection made a constant: Postgres refuses them as a key, or takes a number for a position.
+    constants: HashSet<usize>,
     /// WHERE, joined by AND.
     filters: Vec<String>,
     /// GROUP BY; `Some(empty)`: one row.
@@ -94,6 +98,7 @@ impl Block {
             from,
             is_join: false,
             columns,
+            constants: HashSet::new(),
             filters: vec![],
             group: None,
             having: vec![],
@@ -167,8 +172,14 @@ impl Block {
     fn project(self, exprs: &[Scalar], names: &mut Names) -> Result<Block> {
         // DISTINCT is over the columns that it has.
         let mut block = if self.distinct { self.nest(names) } else { self };
+        let constants = (0..exprs.len()).filter(|i| block.is_constant(&exprs[*i])).collect();
         block.columns = exprs.iter().map(|e| scalar(e, &block.columns, Place::Alone)).collect::<Result<Vec<_>>>()?;
+        block.constants = constants;
         Ok(block)
+    }
+
+    fn is_constant(&self, s: &Scalar) -> bool {
+        constant(s) || matches!(s, Scalar::Column(i) if self.constants.contains(i))
     }
 
     fn sort(self, keys: &[SortKey], names: &mut Names) -> Result<Block> {
@@ -176,7 +187,7 @@ impl Block {
         block.order.clear();
         for key in keys {
             // A constant orders nothing, and Postgres would take an integer for a column's position.
-            if matches!(key.expr, Scalar::Literal(..)) {
+            if matches!(key.expr, Scalar::Literal(..)) || block.is_constant(&key.expr) {
                 continue;
             }
             let text = scalar(&key.expr, &block.columns, Place::Alone)?;
