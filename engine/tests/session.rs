@@ -145,10 +145,15 @@ async fn cancel_ends_a_running_query_and_is_recorded() {
     let sql = "SELECT count(*) FROM generate_series(1, 100000000000) a(x) WHERE a.x < 0";
     let statement = fjord_engine::sql::parse(sql).unwrap().remove(0);
     let prepared = s.prepare(&statement, &[]).await.unwrap();
-    let mut e = s.execute(&prepared, vec![], cancel.clone()).await.unwrap();
-    assert_eq!(s.engine.queries.running().len(), 1);
-    cancel.cancel();
-    let error = SqlError::from(e.stream.as_mut().unwrap().next().await.unwrap().unwrap_err());
+    // It waits for the first row, and there is none.
+    let stop = async {
+        while s.engine.queries.running().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        cancel.cancel();
+    };
+    let (e, ()) = tokio::join!(s.execute(&prepared, vec![], cancel.clone()), stop);
+    let error = e.err().unwrap();
     assert_eq!(error.state, SqlState::QUERY_CANCELED);
     assert!(s.engine.queries.running().is_empty());
     let log = rows(&s, "SELECT state FROM sys.queries ORDER BY id").await.unwrap();
