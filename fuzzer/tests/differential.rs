@@ -27,7 +27,6 @@ const MUST_EXERCISE: &[&str] = &[
     "LIMIT without ORDER BY",
     "join of a source and a file",
     "self join (every column name twice)",
-    "join on floats",
     "literal -0.0",
     "literal finer than a microsecond",
     "IN list of floats",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Constraint, Constraints, DFSchema, DFSchemaRef};
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::datasource::TableType;
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -29,7 +29,6 @@ pub struct FjordTable {
     schema: SchemaRef,
     /// The same, for judging filters without a qualifier.
     bare: DFSchemaRef,
-    constraints: Constraints,
     pushdown: bool,
 }
 
@@ -42,13 +41,9 @@ impl FjordTable {
             .ok_or_else(|| SqlError::internal(format!("connector \"{}\" has neither a dialect nor a reader", connector.name)))?;
         let schema = info.arrow_schema();
         let bare = Arc::new(DFSchema::try_from(schema.clone())?);
-        // Functional dependencies come from the primary key only: a unique key lets NULLs repeat, a deferrable one may be violated in between.
-        let constraints = info
-            .primary_key()
-            .filter(|k| !k.deferrable && !k.columns.is_empty())
-            .map(|k| Constraints::new_unverified(vec![Constraint::PrimaryKey(k.columns.clone())]))
-            .unwrap_or_default();
-        Ok(FjordTable { connector, dialect, info, schema, bare, constraints, pushdown })
+        // No constraints are told to DataFusion: 55.2 keeps the dependencies of a key after a join has repeated it and a DISTINCT has gone over all, and
+        // then drops sort keys that still matter.
+        Ok(FjordTable { connector, dialect, info, schema, bare, pushdown })
     }
     /// What introspection knows of it.
     pub fn info(&self) -> &Arc<TableInfo> {
@@ -74,9 +69,6 @@ impl FjordTable {
 impl TableProvider for FjordTable {
     fn schema(&self) -> SchemaRef {
         self.schema.clone()
-    }
-    fn constraints(&self) -> Option<&Constraints> {
-        Some(&self.constraints)
     }
     fn table_type(&self) -> TableType {
         TableType::Base

@@ -203,7 +203,7 @@ async fn cancel_ends_all_readers_and_an_error_of_one_is_the_querys() {
     for s in &mut streams {
         assert!(s.try_next().await.unwrap().is_some());
     }
-    assert!(running(&client).await > 0);
+    // Whether the source is still sending depends on how much the kernel's buffers hold.
     asked.cancel.cancel();
     let e = all(streams).await.unwrap_err();
     assert_eq!(e.state, SqlState::QUERY_CANCELED, "{e}");
