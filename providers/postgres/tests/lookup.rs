@@ -25,7 +25,9 @@ const TYPES: &str = "
 
 /// What the one connection of the source ran last.
 async fn last(client: &tokio_postgres::Client) -> String {
-    client.query_one("SELECT query FROM pg_stat_activity WHERE application_name = 'fjord'", &[]).await.unwrap().get(0)
+    // A connection that was given up may still be on its way out.
+    let sql = "SELECT query FROM pg_stat_activity WHERE application_name = 'fjord' ORDER BY backend_start DESC LIMIT 1";
+    client.query_one(sql, &[]).await.unwrap().get(0)
 }
 
 async fn prepared(source: &Arc<dyn Source>) -> i64 {
