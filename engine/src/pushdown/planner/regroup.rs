@@ -132,16 +132,7 @@ impl Chain {
         if on.is_empty() {
             return Ok(false);
         }
-        let pair = Join::try_new(
-            Arc::new(a.clone()),
-            Arc::new(b.clone()),
-            on,
-            None,
-            JoinType::Inner,
-            JoinConstraint::On,
-            NullEquality::NullEqualsNothing,
-            false,
-        )?;
+        let pair = inner_join(a.clone(), b.clone(), on)?;
         let whole = LogicalPlan::Join(pair.clone());
         let within: Vec<Expr> = self.filters.iter().filter(|f| has(&whole, f)).cloned().collect();
         let pair = Join { filter: conjunction(within), ..pair };
@@ -203,16 +194,7 @@ impl Chain {
             self.inputs.remove(next);
             let on: Vec<(Expr, Expr)> = self.on.iter().filter_map(|p| oriented(p, &now, &right)).collect();
             self.on.retain(|p| oriented(p, &now, &right).is_none());
-            let joined = Join::try_new(
-                Arc::new(now),
-                Arc::new(right),
-                on,
-                None,
-                JoinType::Inner,
-                JoinConstraint::On,
-                NullEquality::NullEqualsNothing,
-                false,
-            )?;
+            let joined = inner_join(now, right, on)?;
             let whole = LogicalPlan::Join(joined.clone());
             let (mut within, later): (Vec<Expr>, Vec<Expr>) = self.filters.into_iter().partition(|f| has(&whole, f));
             self.filters = later;
@@ -248,4 +230,10 @@ impl Chain {
 fn has_subquery(e: &Expr) -> bool {
     use datafusion::common::tree_node::TreeNode;
     e.exists(|e| Ok(matches!(e, Expr::ScalarSubquery(_)))).unwrap_or(true)
+}
+
+/// The inner join of two plans over these equalities.
+fn inner_join(left: LogicalPlan, right: LogicalPlan, on: Vec<(Expr, Expr)>) -> DfResult<Join> {
+    let (left, right) = (Arc::new(left), Arc::new(right));
+    Join::try_new(left, right, on, None, JoinType::Inner, JoinConstraint::On, NullEquality::NullEqualsNothing, false)
 }
