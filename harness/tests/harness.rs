@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use fjord_harness::{Auth, Direction, FaultProxy, Postgres, PostgresOptions, S3Server, Venv, process, tls};
+use fjord_harness::{Auth, Direction, FaultProxy, Flavor, MySql, MySqlOptions, Postgres, PostgresOptions, S3Server, Venv, process, tls};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -48,6 +48,33 @@ async fn a_postgres_with_password_and_tls_refuses_the_rest() {
     };
     assert_eq!(String::from_utf8_lossy(&connect("it's secret").stdout), "t\n");
     assert!(!connect("wrong").status.success());
+}
+
+#[test]
+fn a_mariadb_and_a_mysql_live_restart_survive_kill_and_leave_nothing_behind() {
+    for flavor in Flavor::ALL {
+        let mut server = MySql::start(flavor).unwrap();
+        server.sql("CREATE DATABASE d; CREATE TABLE d.t (a INT) ENGINE=InnoDB; INSERT INTO d.t VALUES (7)").unwrap();
+        let port = server.port();
+        server.restart().unwrap();
+        assert_eq!((server.port(), server.sql("SELECT a FROM d.t").unwrap().as_str()), (port, "7\n"));
+        server.kill9();
+        server.start_again().unwrap();
+        let version = server.sql("SELECT version()").unwrap();
+        assert_eq!(version.contains("MariaDB"), flavor == Flavor::MariaDb, "{version}");
+        let pid = server.pid().unwrap();
+        drop(server);
+        assert!(!std::path::Path::new("/proc").join(pid.to_string()).exists());
+    }
+}
+
+#[test]
+fn a_mysql_has_the_certificate_that_it_was_given() {
+    for flavor in Flavor::ALL {
+        let server = MySql::with(flavor, MySqlOptions { tls: true, ..MySqlOptions::default() }).unwrap();
+        let ca = server.sql("SELECT @@ssl_ca").unwrap();
+        assert_eq!(ca.trim(), tls::Certificates::get().unwrap().ca().display().to_string());
+    }
 }
 
 /// Answers each byte with itself.

@@ -1,15 +1,17 @@
-//! What tests and demo need on a machine: Debian packages, Python environments, cargo-nextest. Only what is missing is installed.
+//! What tests and demo need on a machine: Debian packages, MySQL's programs, Python environments, cargo-nextest. Only what is missing is installed.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fjord_harness::{Error, Result, Venv, process};
+use fjord_harness::{Error, Result, Venv, mysql_programs, process};
 
 use crate::cargo;
 
 /// `cargo xtask setup`.
 pub fn run() -> Result<()> {
     packages()?;
+    println!("setup: MySQL of Debian unstable, in the cache folder");
+    mysql_programs::fetch_mysql()?;
     python_environments()?;
     nextest()?;
     println!("setup: everything is there");
@@ -39,6 +41,10 @@ pub fn packages() -> Result<()> {
     let mut arguments = vec!["install"];
     arguments.extend(&missing);
     apt(&arguments)?;
+    if missing.contains(&"mariadb-server") {
+        // Debian starts a server of its own, now and on each boot. We only want the programs.
+        stop_system_mariadb();
+    }
     match missing_packages().as_slice() {
         [] => Ok(()),
         still => Err(Error::new(format!("still missing after their installation: {}", still.join(" ")))),
@@ -61,6 +67,9 @@ fn missing_packages() -> Vec<&'static str> {
     if !works(Command::new("pgbouncer").arg("--version")) {
         missing.push("pgbouncer");
     }
+    if !works(Command::new("mariadbd").arg("--version")) || !works(Command::new("mariadb").arg("--version")) {
+        missing.push("mariadb-server");
+    }
     if !works(Command::new("openssl").arg("version")) {
         missing.push("openssl");
     }
@@ -68,6 +77,13 @@ fn missing_packages() -> Vec<&'static str> {
         missing.push("python3-venv");
     }
     missing
+}
+
+/// Best effort: a machine without systemd has started none.
+fn stop_system_mariadb() {
+    for arguments in [["stop", "mariadb"], ["disable", "mariadb"]] {
+        works(Command::new("systemctl").args(arguments));
+    }
 }
 
 fn postgres_folders() -> Vec<PathBuf> {
