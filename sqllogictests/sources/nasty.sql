@@ -97,6 +97,15 @@ UPDATE nasty SET f8 = 'Infinity'::float8 - 'Infinity'::float8, f4 = 'Infinity'::
 UPDATE nasty SET d = 'infinity', ts = 'infinity', tz = 'infinity' WHERE id IN (23, 77);
 UPDATE nasty SET d = '-infinity', ts = '-infinity', tz = '-infinity' WHERE id IN (29, 101);
 
+-- Documents: nested, with escapes, duplicate and empty keys, numbers of every form, and what is no object. A json keeps what a jsonb cannot hold.
+CREATE TABLE docs (id int PRIMARY KEY, j json, jb jsonb);
+INSERT INTO docs SELECT i, d::json, CASE WHEN d LIKE '%\u0000%' THEN NULL ELSE d::jsonb END FROM unnest(ARRAY[
+    '{"k": "v", "n": 1}', '{"k":"V"}', '{"k": null}', '{"k": {"a": [1, 2, {"b": "c"}]}}', '{"k": [10, "x", null, true]}', '{"k": 1.50, "n": "12"}',
+    '{"k": 1e2, "n": "x"}', '{"k": "v", "k": "w", "n": "-7"}', '{"": "empty", "a b": 1, "\u00e9": 2}', '{"k": "\u00e9", "n": " 5"}', '{"k": "tab\there", "n": "05"}',
+    '{"k": "quote\"d", "n": "true"}', '{"k": true, "n": "2024-02-28"}', '[1, 2, 3]', '["k", "v"]', '[[1], {"k": "v"}]', '"k"', '1', 'null', 'true', '{}', '[]',
+    '{"z": "\u0000"}', '{"other": "\u0000", "k": "v"}', '{"k": "\ud83d\ude00", "n": "999999999999"}', '{"k": "日本", "n": "2024-02-30"}', '{"a": {"k": {"k": 1}}, "n": 3}',
+    NULL, '  {"k" :  "spaced" }', '{"k": ""}', '{"k": -0.0}', '{"n": 9007199254740993}', '{"0": "zero", "-1": "last"}']) WITH ORDINALITY AS x(d, i);
+
 CREATE INDEX nasty_t ON nasty (t);
 CREATE INDEX nasty_tnd ON nasty (tnd);
 CREATE INDEX nasty_ci ON nasty (ci);

@@ -28,6 +28,14 @@ pub(super) enum Arg {
     Ts,
     /// An instant of our times.
     Tz,
+    /// A column of json.
+    Json,
+    /// A column of jsonb.
+    Jsonb,
+    /// A column of integer[].
+    Ints,
+    /// A column of text[].
+    Texts,
 }
 
 /// Arithmetic stays below: all but a few expressions fit into every type.
@@ -139,6 +147,10 @@ impl Generator<'_> {
                 Arg::Date => self.column(sc, |c| c.ty == Ty::Date && c.magnitude.is_finite())?,
                 Arg::Ts => self.column(sc, |c| c.ty == Ty::Ts && c.magnitude.is_finite())?,
                 Arg::Tz => self.column(sc, |c| c.ty == Ty::Tz && c.magnitude.is_finite())?,
+                Arg::Json => self.column(sc, |c| c.ty == Ty::Json)?,
+                Arg::Jsonb => self.column(sc, |c| c.ty == Ty::Jsonb)?,
+                Arg::Ints => self.column(sc, |c| c.ty == Ty::Ints)?,
+                Arg::Texts => self.column(sc, |c| c.ty == Ty::Texts)?,
             };
             magnitude = if matches!(arg, Arg::Text | Arg::Plain) { magnitude.max(1000.0) } else { magnitude.max(e.magnitude + 1.0) };
             operands.push(e);
@@ -284,6 +296,18 @@ impl Generator<'_> {
         let subject = self.rng.pick(sc).clone();
         let ty = subject.ty;
         let own = Expr::text(ty, subject.sql.clone()).bounded(subject.magnitude);
+        let parts = match ty {
+            Ty::Json | Ty::Jsonb => functions::DOCUMENTS,
+            Ty::Ints | Ty::Texts => functions::ARRAYS,
+            _ => &[],
+        };
+        if !parts.is_empty()
+            && self.rng.chance(80)
+            && let Some(e) = self.function(parts, Ty::Bool, sc, depth)
+        {
+            self.feature("JSON operators and arrays");
+            return e;
+        }
         if !ty.is_ordered() || self.rng.chance(7) {
             self.feature("IS NULL");
             let not = if self.rng.chance(50) { "NOT " } else { "" };

@@ -1,6 +1,6 @@
 //! The functions that expressions call, by their result.
 
-use super::expr::Arg::{self, Count, Date, Exact, Float, Number, Plain, Small, Text, Ts, Tz};
+use super::expr::Arg::{self, Count, Date, Exact, Float, Ints, Json, Jsonb, Number, Plain, Small, Text, Texts, Ts, Tz};
 
 /// A function: its text with `{}` for each argument, the arguments, and why Postgres's answer is not compared.
 pub(super) struct Function {
@@ -47,6 +47,10 @@ pub(super) const TEXTS: &[Function] = &[
     f("CAST({} AS text)", &[Date]),
     f("CAST({} AS varchar)", &[Text]),
     f("translate({}, 'abc', 'xy')", &[Text]),
+    f("({} ->> 'a')", &[Jsonb]),
+    f("({} #>> '{b,a}')", &[Jsonb]),
+    f("({} ->> 'a')", &[Json]),
+    f("({})[1]", &[Texts]),
 ];
 
 /// Anything to a small integer.
@@ -95,6 +99,41 @@ pub(super) const BOOLEANS: &[Function] = &[
     ours("({} ILIKE 'a%')", &[Text], CASE_MAPPING),
     ours("({} NOT ILIKE '%B%')", &[Text], CASE_MAPPING),
     ours("({} ILIKE 'k')", &[Text], CASE_MAPPING),
+];
+
+/// Conditions over json and jsonb.
+pub(super) const DOCUMENTS: &[Function] = &[
+    f("(({} ->> 'a') = {})", &[Jsonb, Plain]),
+    f("(({} ->> 'a') = '1')", &[Jsonb]),
+    f("(({} -> 'b' ->> 'a') <> {})", &[Jsonb, Plain]),
+    f("(({} ->> 0) = 'a')", &[Jsonb]),
+    f("(({} #>> '{b,1,a}') IS NULL)", &[Jsonb]),
+    f("(({} #>> '{1,0}') LIKE '1%')", &[Jsonb]),
+    f("({} @> '{\"a\": 1}')", &[Jsonb]),
+    f("({} @> '[1.00]')", &[Jsonb]),
+    f("({} <@ '{\"a\": 1, \"b\": 2, \"c\": 3}')", &[Jsonb]),
+    f("({} ? 'a')", &[Jsonb]),
+    f("({} ?| ARRAY['b', 'x'])", &[Jsonb]),
+    f("({} ?& ARRAY['a', 'b'])", &[Jsonb]),
+    f("(jsonb_typeof({}) = 'object')", &[Jsonb]),
+    f("(jsonb_typeof({} -> 'a') IN ('string', 'null'))", &[Jsonb]),
+    f("(({} ->> 'a') = {})", &[Json, Plain]),
+    f("(({} ->> 'a') = '1')", &[Json]),
+    f("(({} -> 'b' ->> 'a') = 'k')", &[Json]),
+    f("(({} #>> '{a,0}') IS NOT NULL)", &[Json]),
+    f("(json_typeof({}) = 'array')", &[Json]),
+];
+
+/// Conditions over arrays.
+pub(super) const ARRAYS: &[Function] = &[
+    f("({} @> ARRAY[1])", &[Ints]),
+    f("({} @> ARRAY['a'])", &[Texts]),
+    f("({} <@ ARRAY[1, 2, 3])", &[Ints]),
+    f("(1 = ANY({}))", &[Ints]),
+    f("({} = ANY({}))", &[Plain, Texts]),
+    f("(({})[1] = 2)", &[Ints]),
+    f("(({})[2] IS NULL)", &[Ints]),
+    f("(({})[1] = {})", &[Texts, Plain]),
 ];
 
 /// To timestamp.

@@ -283,10 +283,35 @@ fn functions() -> Vec<(String, Judgement)> {
             dialect().scalar(&Op::Plus, &[narrow, i4(1)], &int())
         }),
         ("b::int", dialect().scalar(&Op::Cast, &[col("b")], &int())),
+        ("jb ->> 'k'", f("fjord_json_get_text", &[col("jb"), s("k")], utf8())),
+        ("jb -> 0", f("fjord_json_get", &[col("jb"), i(0)], utf8())),
+        ("jb -> a bigint", f("fjord_json_get", &[col("jb"), i(5_000_000_000)], utf8())),
+        ("jb -> a column", f("fjord_json_get", &[col("jb"), col("t")], utf8())),
+        ("jb #>> '{a,b}'", f("fjord_json_get_path_text", &[col("jb"), s("{a,b}")], utf8())),
+        ("jb #>> '{a,null}'", f("fjord_json_get_path_text", &[col("jb"), s("{a,null}")], utf8())),
+        ("jsonb_extract_path_text(jb, 'a', '0')", f("jsonb_extract_path_text", &[col("jb"), s("a"), s("0")], utf8())),
+        ("jb @> '{\"a\": 1}'", f("fjord_jsonb_contains", &[col("jb"), s("{\"a\": 1}")], yes())),
+        ("'{\"a\": 1}' @> jb", f("fjord_jsonb_contains", &[s("{\"a\": 1}"), col("jb")], yes())),
+        ("jb @> no document", f("fjord_jsonb_contains", &[col("jb"), s("{\"a\": 1e999999}")], yes())),
+        ("jb ? 'a'", f("fjord_jsonb_exists", &[col("jb"), s("a")], yes())),
+        ("jb ?| '{a,b}'", f("fjord_jsonb_exists_any", &[col("jb"), s("{a,b}")], yes())),
+        ("jsonb_typeof(jb)", f("jsonb_typeof", &[col("jb")], utf8())),
+        ("jsonb_array_length(jb)", f("jsonb_array_length", &[col("jb")], int())),
+        ("j ->> 'k'", f("fjord_json_get_text", &[col("j"), s("k")], utf8())),
+        ("json_typeof(j)", f("json_typeof", &[col("j")], utf8())),
         ("i4::boolean", dialect().scalar(&Op::Cast, &[col("i4")], &yes())),
     ] {
         out.push((what.to_string(), judgement));
     }
+    // Exact for most rows: the form, OR the rows it is not exact for.
+    let mostly = |function: &str, args: Vec<Typed>, with: Typed| {
+        let m = dialect().scalar_mostly(&Op::Function(function.into()), &args, &DataType::Utf8).unwrap();
+        let condition = judge(Op::Eq, &[m.value, with]).expr.unwrap();
+        let ty = RemoteType::boolean(true);
+        Judgement::superset(Scalar::call(Op::Or, vec![condition.scalar, m.except], ty.clone()), ty, m.reason)
+    };
+    out.push(("lower(ci) = 'a'".into(), mostly("lower", vec![col("ci")], s("a"))));
+    out.push(("j ->> 'k' = 'v'".into(), mostly("fjord_json_get_text", vec![col("j"), s("k")], s("v"))));
     let many: Vec<Typed> = (0..40).map(|n| i4(n * n)).collect();
     out.push(("a long IN list".into(), judge(Op::In, &[vec![col("i4")], many].concat())));
     let many: Vec<Typed> = (0..40).map(|n| s(&format!("\\\"'{n}"))).chain([null()]).collect();

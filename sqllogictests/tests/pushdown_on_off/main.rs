@@ -8,6 +8,7 @@
 
 mod aggregates;
 mod capabilities;
+mod documents;
 mod filters;
 mod joins;
 mod scalars;
@@ -19,7 +20,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 const NASTY: &str = include_str!("../../sources/nasty.sql");
 
-/// A query, with `{t}` for the table.
+/// A query, with `{t}` for the nasty table and `{docs}` for that of documents.
 struct Case {
     sql: String,
     /// Postgres must give the same.
@@ -135,7 +136,7 @@ async fn check(cases: Vec<Case>) {
     let mut failures = vec![];
     let (mut answered, mut compared, mut refused) = (0, 0, vec![]);
     for case in &cases {
-        let sql = case.sql.replace("{t}", "src.public.nasty");
+        let sql = case.sql.replace("{t}", "src.public.nasty").replace("{docs}", "src.public.docs");
         let (on, off) = (answer(&s.on, &sql).await, answer(&s.off, &sql).await);
         match (&on, &off) {
             (Ok(a), Ok(b)) if a == b => answered += 1,
@@ -146,7 +147,7 @@ async fn check(cases: Vec<Case>) {
             (Err(e), Err(_)) => refused.push(format!("{} ({e})", case.sql)),
         }
         if let (true, Ok(a)) = (case.oracle, &on) {
-            match answer(&source, &case.sql.replace("{t}", "nasty")).await {
+            match answer(&source, &case.sql.replace("{t}", "nasty").replace("{docs}", "docs")).await {
                 Ok(b) if *a == b => compared += 1,
                 Ok(b) => failures.push(format!("{}\n    Postgres answers otherwise: {}", case.sql, difference(a, &b))),
                 Err(e) => failures.push(format!("{}\n    Postgres refuses it: {e}", case.sql)),
@@ -193,6 +194,11 @@ async fn texts_read_as_numbers_on_equals_off() {
 #[tokio::test]
 async fn times_on_equals_off() {
     check(scalars::times()).await;
+}
+
+#[tokio::test]
+async fn documents_on_equals_off() {
+    check(documents::all()).await;
 }
 
 #[tokio::test]

@@ -125,7 +125,7 @@ impl ScalarUDFImpl for Json {
         };
         let documents: Vec<Option<Cow<'_, str>>> = self.documents(document, field)?;
         let out = match self.ask {
-            Ask::Get { text } => get(&documents, others, text)?,
+            Ask::Get { text } => get(&documents, others, text, self.type_of(field) == pgtype::JSONB)?,
             Ask::Path { text } => paths(&documents, &lists(others, rows)?, text)?,
             Ask::ExtractPath { text } => {
                 let columns = others.iter().map(|a| Ok(texts(a)?.collect())).collect::<Result<Vec<Vec<Option<&str>>>>>()?;
@@ -197,13 +197,20 @@ impl Json {
     }
 }
 
-fn get(documents: &[Option<Cow<'_, str>>], others: &[ArrayRef], text: bool) -> Result<ArrayRef> {
+/// A jsonb that is no more than a scalar is held by Postgres as an array of one: `'1'::jsonb -> 0` is 1 (every version; a json says NULL).
+fn scalar_at(document: &str, index: i64) -> Option<&str> {
+    let scalar = !matches!(part::kind(document), Kind::Object | Kind::Array);
+    (scalar && matches!(index, 0 | -1)).then_some(document)
+}
+
+fn get(documents: &[Option<Cow<'_, str>>], others: &[ArrayRef], text: bool, jsonb: bool) -> Result<ArrayRef> {
     let Some(keys) = others.first() else { return Err(SqlError::internal("a JSON operator without its right side").into()) };
     let mut out = StringBuilder::new();
     if keys.data_type().is_integer() {
         let indexes = cast(keys, &DataType::Int64)?;
         for (d, i) in documents.iter().zip(indexes.as_primitive::<Int64Type>()) {
-            append(d.as_deref().zip(i).and_then(|(d, i)| part::element(d, i)), text, &mut out)?;
+            let found = d.as_deref().zip(i).and_then(|(d, i)| part::element(d, i).or_else(|| scalar_at(d, i).filter(|_| jsonb)));
+            append(found, text, &mut out)?;
         }
     } else if keys.data_type() == &DataType::Null {
         documents.iter().for_each(|_| out.append_null());

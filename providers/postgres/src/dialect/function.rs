@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use fjord_engine::pushdown::{Equality, Family, Judgement, Op, Order, RemoteType, Scalar, Typed, Value};
 
 use super::types::{c_text, collate_c, describe, int, plain};
-use super::{PostgresDialect, arithmetic, array, numeric, time};
+use super::{PostgresDialect, arithmetic, array, json, numeric, time};
 
 /// Every function that a judgement may name: the renderer writes no other.
 pub(crate) const WRITTEN: &[&str] = &[
@@ -20,6 +20,8 @@ pub(crate) const WRITTEN: &[&str] = &[
     "concat_ws",
     "floor",
     "GREATEST",
+    "json_typeof",
+    "jsonb_typeof",
     "LEAST",
     "left",
     "lower",
@@ -103,7 +105,7 @@ impl PostgresDialect {
             ("date_part", [field, x]) => time::extract(field, x, result),
             ("abs", [a]) => return arithmetic::absolute(a, result),
             ("round" | "trunc" | "ceil" | "floor" | "sign", [a, digits @ ..]) => numeric::rounding(name, a, digits, result),
-            _ => match array::function(self, name, args, result) {
+            _ => match array::function(self, name, args, result).or_else(|| json::function(self, name, args, result)) {
                 Some(answer) => answer,
                 None => Err(format!("function {name} is not among the functions proven equal on Postgres")),
             },

@@ -15,6 +15,7 @@ mod cast;
 mod compare;
 mod conditional;
 mod function;
+mod json;
 mod keys;
 mod mostly;
 mod numeric;
@@ -30,6 +31,7 @@ use fjord_engine::pushdown::{
 };
 
 pub(crate) use function::WRITTEN;
+pub(crate) use json::{ESCAPED, OPERATORS};
 pub(crate) use mostly::{LOOKS_LIKE, pattern};
 pub(crate) use time::{EXTRACT, TRUNCATE};
 pub(crate) use types::{AS_WIDE, WIDEN_16, WIDEN_32, plain_digits};

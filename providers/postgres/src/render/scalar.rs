@@ -5,7 +5,7 @@ use fjord_engine::{Result, SqlError};
 
 use super::literal::{Place, array, identifier, literal, quoted, type_name};
 use super::time;
-use crate::dialect::{AS_WIDE, EXTRACT, LOOKS_LIKE, TRUNCATE, WIDEN_16, WIDEN_32, WRITTEN, pattern};
+use crate::dialect::{AS_WIDE, ESCAPED, EXTRACT, LOOKS_LIKE, OPERATORS, TRUNCATE, WIDEN_16, WIDEN_32, WRITTEN, pattern};
 use crate::reader::split::{CTID_FROM, CTID_TO};
 
 /// The text of an expression.
@@ -109,7 +109,8 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                         Ok(Text::compound(format!("octet_length({a}) <> char_length({a})")))
                     }
                     "any" => Ok(Text::compound(format!("{} = ANY ({})", arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.sql))),
-                    sign @ ("@>" | "<@" | "&&") => infix(sign, Place::Alone),
+                    sign if OPERATORS.contains(&sign) => infix(sign, Place::Alone),
+                    ESCAPED => Ok(Text::compound(format!("strpos({}::text, E'\\\\u') > 0", arg(0, Place::Alone)?.operand()))),
                     "element" => {
                         let (a, offset) = (arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.sql);
                         Ok(Text::atom(format!("({a})[array_lower({a}, 1) + {offset}]")))
