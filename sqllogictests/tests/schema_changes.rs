@@ -149,6 +149,36 @@ async fn an_added_column_is_in_the_next_statements_star() {
 }
 
 #[tokio::test]
+async fn what_was_made_after_the_schema_was_read_is_found_by_name() {
+    let (world, client) = world().await;
+    world
+        .postgres
+        .psql(
+            "CREATE TABLE young AS SELECT 7 AS id; ALTER TABLE t ADD later int DEFAULT 4; CREATE SCHEMA fresh; CREATE TABLE fresh.inner AS SELECT 8 AS id;
+             GRANT USAGE ON SCHEMA fresh TO app; GRANT SELECT ON young, t, fresh.inner TO app",
+        )
+        .unwrap();
+    assert_eq!(simple(&client, "SELECT id FROM pg.public.young").await.unwrap(), ["id", "7"]);
+    assert_eq!(simple(&client, "SELECT later FROM pg.public.t WHERE id = 1").await.unwrap(), ["later", "4"]);
+    assert_eq!(simple(&client, "SELECT id FROM pg.fresh.inner").await.unwrap(), ["id", "8"]);
+    world.postgres.psql("CREATE TABLE younger AS SELECT 9 AS id; GRANT SELECT ON younger TO app").unwrap();
+    client.simple_query("CREATE VIEW over AS SELECT * FROM pg.public.younger").await.unwrap();
+    assert_eq!(simple(&client, "SELECT id FROM over").await.unwrap(), ["id", "9"]);
+    // What is nowhere is an error as before, and a crowd that asks for it is not a crowd at the source.
+    let introspections = "SELECT introspections::bigint FROM sys.connector_health";
+    let before = number(&client, introspections).await.unwrap();
+    let mut clients = vec![];
+    for _ in 0..12 {
+        clients.push(world.fjord.client().await.unwrap());
+    }
+    for failed in futures::future::join_all(clients.iter().map(|c| simple(c, "SELECT 1 FROM pg.public.nowhere"))).await {
+        assert_eq!(code(&failed.unwrap_err()), "42P01");
+    }
+    let after = number(&client, introspections).await.unwrap();
+    assert!((1..6).contains(&(after - before)), "{} introspections for 12 sessions", after - before);
+}
+
+#[tokio::test]
 async fn remote_query_is_described_again() {
     let (world, client) = world().await;
     let prepared = client.prepare("SELECT * FROM remote_query('pg', 'SELECT a FROM public.t WHERE id = 1')").await.unwrap();

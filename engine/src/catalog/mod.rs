@@ -43,6 +43,8 @@ const POLLS_PER_LIST: u32 = 100;
 const OPENING_MAX: usize = 8;
 /// A source that has just failed is not asked again by each of a crowd of queries.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The longest that a query with an unknown name waits before the source is asked for it.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// The catalog of one engine.
 #[derive(Debug)]
@@ -182,31 +184,58 @@ impl Catalog {
     /// Before a query is planned: reads the schemas of those of its connectors that have not been reached yet, and lets old ones be read again in the
     /// background. What cannot be reached is no error here: resolving the name says so. `path`: the schemas of bare names.
     pub async fn ready_for(&self, query: &sqlparser::ast::Statement, path: &[String]) {
-        let waiting: Vec<String> = {
+        let waiting: Vec<Arc<Entry>> = {
             let inner = self.inner.lock();
             let needs = |e: &Entry| {
                 let l = e.loaded.lock();
                 !e.stored.paused && (l.schema.is_err() || l.at.is_some_and(|at| at.elapsed() > e.ttl))
             };
-            inner.entries.values().filter(|e| needs(e)).map(|e| e.name.clone()).collect()
+            inner.entries.values().filter(|e| needs(e)).cloned().collect()
         };
         // Nearly always: nothing to do, and the query is not looked at.
         if waiting.is_empty() {
             return;
         }
+        let meant = self.meant(waiting, query, path);
+        futures::future::join_all(meant.iter().map(|e| self.connector(&e.name))).await;
+    }
+
+    /// Reads the schemas of a query's connectors again, because it names a relation or a column that is not known: it may be younger than what is. A
+    /// source is kept busy with this for no more than a tenth of the time, or is asked once a second where its schema takes longer to read: until then
+    /// the query waits, and all that wait share one reading. False where nothing could be read.
+    pub(crate) async fn look_again(&self, query: &sqlparser::ast::Statement, path: &[String]) -> bool {
+        let known: Vec<Arc<Entry>> = {
+            let inner = self.inner.lock();
+            inner.entries.values().filter(|e| !e.stored.paused && e.loaded.lock().schema.is_ok()).cloned().collect()
+        };
+        let meant = self.meant(known, query, path);
+        let all = meant.iter().map(|e| async {
+            let pause = {
+                let l = e.loaded.lock();
+                l.at.zip(l.begun).map(|(at, begun)| (at.duration_since(begun) * 10).min(LOOK_AGAIN_AFTER).saturating_sub(at.elapsed()))
+            };
+            if let Some(pause) = pause.filter(|p| !p.is_zero()) {
+                tokio::time::sleep(pause).await;
+            }
+            self.load(e, true).await.is_ok()
+        });
+        futures::future::join_all(all).await.contains(&true)
+    }
+
+    /// Those of some connectors that a query can mean by its names, through views too.
+    fn meant(&self, of: Vec<Arc<Entry>>, query: &sqlparser::ast::Statement, path: &[String]) -> Vec<Arc<Entry>> {
         let names = self.snapshot().names_behind(connector::named(query));
-        let of =
+        let exposes =
             |c: &str, schema: &str| schema.strip_prefix(c).is_some_and(|rest| rest.is_empty() || rest == "_live" || rest.starts_with("__"));
-        let meant = |c: &String| {
+        let meant = |c: &str| {
             names.iter().any(|n| match n.as_slice() {
-                [a, _, _] => a == c || *a == self.database && of(c, &n[1]),
-                [schema, _] => of(c, schema),
-                [_] => path.iter().any(|schema| of(c, schema)),
+                [a, _, _] => a == c || *a == self.database && exposes(c, &n[1]),
+                [schema, _] => exposes(c, schema),
+                [_] => path.iter().any(|schema| exposes(c, schema)),
                 _ => false,
             })
         };
-        let all = waiting.iter().filter(|c| meant(c)).map(|c| self.connector(c));
-        futures::future::join_all(all).await;
+        of.into_iter().filter(|e| meant(&e.name)).collect()
     }
 
     /// Reads the schema of a source again, now.

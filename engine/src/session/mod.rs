@@ -38,7 +38,7 @@ pub use settings::{SETTINGS, SettingKind, SettingSpec, Settings};
 
 use crate::catalog::View;
 use crate::engine::Engine;
-use crate::error::{Result, SqlError};
+use crate::error::{Result, SqlError, SqlState};
 use crate::federation::catalogs::PlanEnv;
 use crate::federation::relations;
 use crate::functions;
@@ -293,6 +293,17 @@ impl Session {
     }
 
     async fn prepare_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
+        match self.plan_query(statement, query, declared).await {
+            // What is not there may be younger than what is known of the source.
+            Err(e) if is_unknown_name(&e) => {
+                let path = self.settings.read().search_path(&self.info.user);
+                if self.engine.catalog.look_again(query, &path).await { self.plan_query(statement, query, declared).await } else { Err(e) }
+            }
+            planned => planned,
+        }
+    }
+
+    async fn plan_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
         self.sources_ready(query).await;
         let env = self.env();
         let plan = functions::integer_outputs(functions::days_and_intervals(plan_statement(&env, query.clone()).await?)?)?;
@@ -482,6 +493,11 @@ impl Running {
         let rows = execute_stream(plan, self.state.task_ctx())?;
         Ok(if waits_only { rows } else { run::apart(rows) })
     }
+}
+
+/// Whether planning failed for a relation or column that is not known.
+fn is_unknown_name(e: &SqlError) -> bool {
+    [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME, SqlState::UNDEFINED_COLUMN].contains(&e.state)
 }
 
 fn same_columns(a: &Schema, b: &Schema) -> bool {
