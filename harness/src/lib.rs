@@ -11,6 +11,7 @@
 pub mod cache;
 mod error;
 mod fjord;
+pub mod java;
 mod mysql;
 pub mod mysql_programs;
 mod pgbouncer;

@@ -7,7 +7,7 @@ mod twin;
 
 use std::path::{Path, PathBuf};
 
-use fjord_harness::Venv;
+use fjord_harness::{Venv, java};
 use twin::{MORE, SHOP, Twin};
 
 fn shop() -> Twin {
@@ -64,4 +64,18 @@ fn drivers_see_the_same() {
     let path = script("pg8000_session.py");
     let run = |port: u16, database: &str| venv.run_script(&path, &["127.0.0.1", &port.to_string(), "postgres", database, "shop"]).unwrap();
     same(&run(s.postgres.port(), "twin"), &run(s.fjord.port(), "fjord"));
+}
+
+/// pgjdbc: all of DatabaseMetaData, prepared statements on both sides of its threshold, cursors by fetch size.
+#[test]
+fn jdbc_sees_the_same() {
+    let s = shop();
+    let path = script("Jdbc.java");
+    let run = |port: u16, database: &str| {
+        java::run_source(&path, &[&format!("jdbc:postgresql://127.0.0.1:{port}/{database}?user=postgres"), "shop"]).unwrap()
+    };
+    // Sequences are not shown, and an enum's values are announced as text.
+    let known = |l: &&str| !l.contains("_seq | SEQUENCE") && !l.starts_with("rows id:int4 mood:");
+    let lines = |out: String| out.lines().filter(known).map(str::to_string).collect::<Vec<_>>();
+    pretty_diff(&lines(run(s.postgres.port(), "twin")), &lines(run(s.fjord.port(), "fjord")));
 }

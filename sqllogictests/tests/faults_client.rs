@@ -120,9 +120,10 @@ async fn a_query_that_only_computes_is_cancelled_at_once() {
     let world = World::start("").unwrap();
     let (client, watcher) = (world.fjord.client().await.unwrap(), world.fjord.client().await.unwrap());
     let token = client.cancel_token();
-    let query = client.simple_query("SELECT a.value FROM generate_series(1, 300000000) a ORDER BY a.value % 1009 DESC, a.value LIMIT 3");
+    let query = client.simple_query("SELECT a.n FROM generate_series(1, 300000000) a(n) ORDER BY a.n % 1009 DESC, a.n LIMIT 3");
     let cancel = async {
-        let running = "SELECT count(*) FROM sys.queries WHERE state = 'running' AND query LIKE '%ORDER BY a.value %' AND query NOT LIKE '%sys.queries%'";
+        let running =
+            "SELECT count(*) FROM sys.queries WHERE state = 'running' AND query LIKE '%ORDER BY a.n %' AND query NOT LIKE '%sys.queries%'";
         eventually("it runs", || async { Ok(number(&watcher, running).await? == 1) }).await.unwrap();
         tokio::time::sleep(Duration::from_millis(500)).await; // the plan is made by now, and the sort at work: nobody tells
         let begun = Instant::now();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fjord_harness::{Error, Result, Venv, mysql_programs, process};
+use fjord_harness::{Error, Result, Venv, java, mysql_programs, process};
 
 use crate::cargo;
 
@@ -72,6 +72,13 @@ fn missing_packages() -> Vec<&'static str> {
     }
     if !works(Command::new("openssl").arg("version")) {
         missing.push("openssl");
+    }
+    // A JDK, not a JRE: the client test is a source file, which `java` compiles as it runs it.
+    if !works(Command::new("javac").arg("-version")) {
+        missing.push("default-jdk-headless");
+    }
+    if !Path::new(java::JDBC).exists() {
+        missing.push("libpostgresql-jdbc-java");
     }
     if !works(Command::new("python3").args(["-c", "import venv, ensurepip"])) {
         missing.push("python3-venv");

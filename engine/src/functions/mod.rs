@@ -17,6 +17,7 @@ mod sum;
 mod text_in;
 mod text_out;
 mod unions;
+mod vectors;
 mod whole;
 mod zone;
 
@@ -33,7 +34,8 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
 pub use checked::{Arithmetic, checked};
 pub(crate) use json::JsonOperators;
-pub(crate) use numbers::integer_outputs;
+pub(crate) use numbers::small_literals;
+pub(crate) use vectors::VectorSubscripts;
 pub(crate) use zone::days_and_intervals;
 
 use crate::values::EncodeSettings;

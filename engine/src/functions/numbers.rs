@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, i256};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{InSubquery, SetComparison};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, Subquery, Values, cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Values, cast};
 use datafusion::optimizer::analyzer::type_coercion::coerce_union_schema;
 
 use super::siblings;
@@ -27,41 +27,77 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
-/// A whole number that is an output column of the statement itself is an integer where it fits, as drivers expect of `SELECT 1`. Inside of expressions
-/// it stays the bigint that DataFusion reads: what is computed with it pushes, and does not overflow. Not a rule of the analyzer: `'7'::bigint` is such a
-/// number, too, once it has been analyzed.
-pub(crate) fn integer_outputs(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let small = |e: Expr| -> Expr {
-        match e {
-            Expr::Literal(ScalarValue::Int64(Some(v)), m) => match i32::try_from(v) {
-                Ok(v) => Expr::Literal(ScalarValue::Int32(Some(v)), m),
-                Err(_) => Expr::Literal(ScalarValue::Int64(Some(v)), m),
-            },
-            e => e,
-        }
-    };
-    match plan {
-        LogicalPlan::Projection(p) => {
-            let (schema, input) = (p.schema, p.input);
-            let outputs = p.expr.into_iter().enumerate().map(|(i, e)| match e {
-                Expr::Alias(mut a) => {
-                    a.expr = Box::new(small(*a.expr));
-                    Expr::Alias(a)
-                }
-                Expr::Literal(..) => {
-                    let (relation, field) = schema.qualified_field(i);
-                    small(e).alias_qualified(relation.cloned(), field.name())
-                }
-                e => e,
-            });
-            Ok(LogicalPlan::Projection(Projection::try_new(outputs.collect(), input)?))
-        }
-        LogicalPlan::Limit(mut l) => {
-            l.input = Arc::new(integer_outputs(Arc::unwrap_or_clone(l.input))?);
-            Ok(LogicalPlan::Limit(l))
-        }
-        other => Ok(other),
+/// A whole number that fits is an integer, as in Postgres, where DataFusion reads a bigint: `1 + 1`, `CASE ... THEN 1`, `ARRAY[1, 2]`, `VALUES (1)`.
+/// Beside a bigint it becomes one again. Not a rule of the analyzer: `'7'::bigint` is such a number, too, once it has been analyzed.
+///
+/// A recursive query stays: the type of its own table was taken from its first arm when it was planned.
+pub(crate) fn small_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let recursive = plan.exists(|p| Ok(matches!(p, LogicalPlan::RecursiveQuery(_))))?;
+    if recursive {
+        return Ok(plan);
     }
+    super::rewrite_nodes(plan, &|plan, _| {
+        match plan {
+            // What DataFusion reads as a count of rows is a bigint.
+            LogicalPlan::Limit(_) => return Ok(Transformed::no(plan)),
+            LogicalPlan::Values(v) => return small_values(v),
+            _ => {}
+        }
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|e| {
+            let saved = names.save(&e);
+            let out = e.transform_down(|e| Ok(small_literal(e)))?;
+            Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
+        })
+    })
+}
+
+fn small_literal(e: Expr) -> Transformed<Expr> {
+    match e {
+        Expr::Literal(ScalarValue::Int64(Some(v)), m) => match i32::try_from(v) {
+            Ok(v) => Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(v)), m)),
+            Err(_) => Transformed::no(Expr::Literal(ScalarValue::Int64(Some(v)), m)),
+        },
+        // `count(1)` is how DataFusion writes `count(*)`, and offsets of window functions are bigints.
+        Expr::AggregateFunction(f) if f.func.name() == "count" => {
+            Transformed::new(Expr::AggregateFunction(f), false, TreeNodeRecursion::Jump)
+        }
+        Expr::WindowFunction(w) => Transformed::new(Expr::WindowFunction(w), false, TreeNodeRecursion::Jump),
+        // The cast says the type.
+        Expr::Cast(c) if matches!(c.expr.as_ref(), Expr::Literal(..)) => Transformed::new(Expr::Cast(c), false, TreeNodeRecursion::Jump),
+        e => Transformed::no(e),
+    }
+}
+
+/// A column of VALUES whose every row is a small number or NULL.
+fn small_values(mut v: Values) -> Result<Transformed<LogicalPlan>> {
+    let mut fields: Vec<(Option<TableReference>, FieldRef)> = v.schema.iter().map(|(q, f)| (q.cloned(), f.clone())).collect();
+    let mut changed = false;
+    for (i, (_, field)) in fields.iter_mut().enumerate() {
+        let mut column = v.values.iter().map(|row| row.get(i).map(|e| uncast(e, &DataType::Int64)));
+        let small = |e: Option<&Expr>| match e {
+            Some(Expr::Literal(ScalarValue::Int64(Some(v)), _)) => i32::try_from(*v).is_ok(),
+            Some(Expr::Literal(v, _)) => v.is_null(),
+            _ => false,
+        };
+        if field.data_type() != &DataType::Int64 || !column.all(small) {
+            continue;
+        }
+        for e in v.values.iter_mut().filter_map(|row| row.get_mut(i)) {
+            let value = match uncast(e, &DataType::Int64) {
+                Expr::Literal(ScalarValue::Int64(Some(v)), _) => i32::try_from(*v).ok(),
+                _ => None,
+            };
+            *e = Expr::Literal(ScalarValue::Int32(value), None);
+        }
+        *field = Arc::new(field.as_ref().clone().with_data_type(DataType::Int32));
+        changed = true;
+    }
+    if !changed {
+        return Ok(Transformed::no(LogicalPlan::Values(v)));
+    }
+    let schema = DFSchema::new_with_metadata(fields, v.schema.metadata().clone())?;
+    Ok(Transformed::yes(LogicalPlan::Values(Values { schema: Arc::new(schema), values: v.values })))
 }
 
 fn rewrite_one(mut e: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -85,6 +85,8 @@ impl ScalarUDFImpl for Rounding {
         };
         match types.len() {
             1 => Ok(vec![value(false)?]),
+            // A literal must stay one: the type of the result depends on its value.
+            2 if self.takes_digits() && types[1] == DataType::Int32 => Ok(vec![value(true)?, DataType::Int32]),
             2 if self.takes_digits() && (types[1].is_integer() || types[1] == DataType::Null) => Ok(vec![value(true)?, DataType::Int64]),
             n => Err(no_function(self.name(), &format!("{n} such arguments")).into()),
         }
@@ -109,13 +111,8 @@ impl ScalarUDFImpl for Rounding {
         let target = args.return_type().clone();
         let scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let digits = match arrays.get(1) {
-            Some(d) => Some(
-                d.as_primitive_opt::<Int64Type>()
-                    .ok_or_else(|| SqlError::internal(format!("{}: digits are {}", self.name(), d.data_type())))?,
-            ),
-            None => None,
-        };
+        let digits = arrays.get(1).map(|d| arrow::compute::cast(d, &DataType::Int64)).transpose()?;
+        let digits = digits.as_ref().map(|d| d.as_primitive::<Int64Type>());
         let value = arrays.first().ok_or_else(|| SqlError::internal("a rounding of nothing"))?;
         let out: ArrayRef = match (value.data_type(), &target) {
             (DataType::Float64, _) => Arc::new(self.doubles(value.as_primitive::<Float64Type>(), digits)),

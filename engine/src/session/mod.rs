@@ -306,7 +306,7 @@ impl Session {
     async fn plan_query(&self, statement: &Statement, query: &ast::Statement, declared: &[Option<PgType>]) -> Result<Prepared> {
         self.sources_ready(query).await;
         let env = self.env();
-        let plan = functions::integer_outputs(functions::days_and_intervals(plan_statement(&env, query.clone()).await?)?)?;
+        let plan = functions::small_literals(functions::days_and_intervals(plan_statement(&env, query.clone()).await?)?)?;
         let params = params::infer(&plan, declared)?;
         let plan = if params.is_empty() { plan } else { params::annotate(plan, &params)? };
         // Analyzed here already: types are those of the final plan (sum of bigint is numeric), and it is done once for many executions.

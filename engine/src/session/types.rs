@@ -44,8 +44,7 @@ pub(crate) fn pg_type(t: &ast::DataType) -> Option<(PgType, DataType)> {
         T::Date => plain(pgtype::DATE),
         T::Interval { fields: None, precision: None } => plain(pgtype::INTERVAL),
         T::Text => plain(pgtype::TEXT),
-        // Held as text, and announced so.
-        T::Varchar(None) | T::CharacterVarying(None) => plain(pgtype::TEXT),
+        T::Varchar(None) | T::CharacterVarying(None) => plain(pgtype::VARCHAR),
         T::Uuid => plain(pgtype::UUID),
         T::JSON => plain(pgtype::JSON),
         T::JSONB => plain(pgtype::JSONB),

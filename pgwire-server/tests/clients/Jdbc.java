@@ -1,19 +1,15 @@
 // What pgjdbc sees: DatabaseMetaData, prepared queries of all common types, cursors by fetch size. One fact a line.
 //
-// usage: java -cp /usr/share/java/postgresql.jar Jdbc.java URL SCHEMA   (the file is compiled as it is run; needs a JDK)
+// usage: java -cp /usr/share/java/postgresql.jar Jdbc.java URL SCHEMA   (the file is compiled as it is run)
 import java.sql.*;
 import java.util.*;
 
 public class Jdbc {
     static String schema;
 
-    static String fold(Object o) {
-        // The schemas have another name on the other side.
-        return o == null ? "NULL" : o.toString().replace(schema, "SCHEMA");
-    }
-
     static void show(String what, ResultSet rs, String... skipped) throws SQLException {
-        Set<String> skip = new HashSet<>(Arrays.asList(skipped));
+        Set<String> skip = new TreeSet<>(String.CASE_INSENSITIVE_ORDER);
+        skip.addAll(Arrays.asList(skipped));
         ResultSetMetaData m = rs.getMetaData();
         List<String> lines = new ArrayList<>();
         StringBuilder head = new StringBuilder();
@@ -23,7 +19,7 @@ public class Jdbc {
         while (rs.next()) {
             StringBuilder line = new StringBuilder();
             for (int i = 1; i <= m.getColumnCount(); i++) {
-                if (!skip.contains(m.getColumnName(i))) line.append(" | ").append(fold(rs.getString(i)));
+                if (!skip.contains(m.getColumnName(i))) line.append(" | ").append(rs.getString(i));
             }
             lines.add(line.toString());
         }
@@ -41,7 +37,8 @@ public class Jdbc {
                     rs.next();
                     if (i == 0 || i == 6) {
                         Object o = rs.getObject(1);
-                        System.out.println("prepared " + type + " " + rs.getMetaData().getColumnTypeName(1) + " " + rs.getString(1) + " " + (o == null ? null : o.getClass().getSimpleName()));
+                        String text = o instanceof byte[] ? Arrays.toString((byte[]) o) : rs.getString(1);
+                        System.out.println("prepared " + type + " " + rs.getMetaData().getColumnTypeName(1) + " " + text + " " + (o == null ? null : o.getClass().getSimpleName()));
                     }
                 }
             }
@@ -108,6 +105,8 @@ public class Jdbc {
             prepared(c, "text[]", c.createArrayOf("text", new Object[] {"a", "b,c"}), Types.ARRAY);
 
             for (String sql : new String[] {
+                "SELECT 1 + 1 AS sum, CASE WHEN true THEN 1 END AS one, ARRAY[1, 2] AS list, n, g FROM generate_series(1, 2) AS g, (VALUES (1), (NULL)) AS v(n)",
+                "SELECT count(*) AS all, sum(CASE WHEN id > 1 THEN 1 ELSE 0 END) AS some, max(id + 1) AS next FROM " + schema + ".users",
                 "SELECT id, email, name, score, born, created, tags, uid, doc FROM " + schema + ".users ORDER BY id",
                 "SELECT id, mood, moods FROM " + schema + ".moods",
                 "SELECT id, at, kind FROM " + schema + ".events ORDER BY id",

@@ -2,6 +2,7 @@
 
 mod casts;
 mod catalog;
+mod expand;
 mod privileges;
 mod session;
 pub(super) use session::address;
@@ -171,6 +172,7 @@ pub fn udfs(env: &Arc<Env>) -> Vec<Arc<ScalarUDF>> {
     let mut all: Vec<Arc<ScalarUDF>> = defs.map(|d| Arc::new(ScalarUDF::new_from_impl(Function::new(*d, env.clone())))).collect();
     all.push(Arc::new(ScalarUDF::new_from_impl(text::ArrayOrEmpty::new())));
     all.push(Arc::new(ScalarUDF::new_from_impl(typed::Typed::new())));
+    all.push(Arc::new(ScalarUDF::new_from_impl(expand::ExpandArray::new())));
     all
 }
 

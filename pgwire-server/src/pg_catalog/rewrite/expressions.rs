@@ -6,8 +6,10 @@ use std::sync::LazyLock;
 
 use sqlparser::ast::{
     AccessExpr, Array, BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Statement, Subscript, TableAlias, TableAliasColumnDef, TableFactor, Value, VisitorMut,
+    Query, SetExpr, Statement, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitorMut,
 };
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
 
 use super::build::{arguments, bare, call, folded, in_catalog, last, text};
 use crate::pg_catalog::columns::RELATIONS;
@@ -51,7 +53,7 @@ fn rewrite(expr: &mut Expr) {
                 }
             }
         }
-        Expr::CompoundFieldAccess { root, access_chain } => vector_subscript(root, access_chain),
+        Expr::CompoundFieldAccess { .. } => composite_field(expr),
         _ => {}
     }
     if let Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } = expr {
@@ -287,6 +289,12 @@ fn function(expr: &mut Expr) {
                 *expr = call("unnest", vec![call("fjord_partition_ancestors", args.into_iter().cloned().collect())]);
             }
         }
+        // A set of composites `(x, n)`: each element with its number.
+        "_pg_expandarray" => {
+            if let Some(args) = arguments(f) {
+                *expr = call("unnest", vec![call("fjord_expandarray", args.into_iter().cloned().collect())]);
+            }
+        }
         "generate_subscripts" => {
             if let Some(args) = arguments(f) {
                 // The dimension stays an argument, for it may be a parameter.
@@ -297,19 +305,11 @@ fn function(expr: &mut Expr) {
     }
 }
 
-/// `indkey[0]`: the vectors of pg_catalog count from 0, DataFusion's arrays from 1.
-fn vector_subscript(root: &Expr, chain: &mut [AccessExpr]) {
-    let column = match bare(root) {
-        Expr::Identifier(i) => folded(i),
-        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
-        _ => return,
-    };
-    if !matches!(column.as_str(), "indkey" | "indclass" | "indcollation" | "indoption" | "proargtypes" | "tgattr" | "partattrs") {
-        return;
-    }
-    if let Some(AccessExpr::Subscript(Subscript::Index { index })) = chain.first_mut() {
-        let inner = std::mem::replace(index, Expr::Value(Value::Null.into()));
-        *index = Expr::BinaryOp { left: Box::new(inner), op: BinaryOperator::Plus, right: Box::new(super::build::number(1)) };
+/// `(x).n`: the field of a composite.
+fn composite_field(expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return };
+    if let (Expr::Nested(composite), [AccessExpr::Dot(Expr::Identifier(field))]) = (root.as_ref(), access_chain.as_slice()) {
+        *expr = call("get_field", vec![composite.as_ref().clone(), text(&folded(field))]);
     }
 }
 
@@ -328,9 +328,12 @@ fn table_function(factor: &mut TableFactor) {
     match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
             strip_schema(name);
-            // DataFusion takes bigints only, and `array_upper` gives an integer.
             if last(name).as_deref() == Some("generate_series") {
+                // DataFusion takes bigints only, and `array_upper` gives an integer.
                 args.args.iter_mut().for_each(as_bigint);
+                if !*with_ordinality {
+                    return series(factor);
+                }
             }
             let ancestors = last(name).as_deref() == Some("pg_partition_ancestors");
             if ancestors {
@@ -362,6 +365,45 @@ fn table_function(factor: &mut TableFactor) {
         }
         TableFactor::Function { name, .. } => strip_schema(name),
         _ => {}
+    }
+}
+
+/// `generate_series(1, 3) AS g`: its column is called `g`, or like the function, and is an integer where its bounds are.
+fn series(factor: &mut TableFactor) {
+    let TableFactor::Table { args: Some(args), alias, .. } = factor else { return };
+    let own = || TableAlias { explicit: true, name: Ident::new("generate_series"), columns: vec![], at: None };
+    let mut named = alias.take().unwrap_or_else(own);
+    if named.columns.is_empty() {
+        named.columns = vec![TableAliasColumnDef { name: named.name.clone(), data_type: None }];
+    }
+    let small = |a: &FunctionArg| match a {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(e)) => is_small(e),
+        _ => false,
+    };
+    if !args.args.iter().all(small) {
+        *alias = Some(named);
+        return;
+    }
+    static NARROWED: LazyLock<Option<Box<Query>>> = LazyLock::new(|| {
+        let mut parsed = Parser::parse_sql(&PostgreSqlDialect {}, "SELECT value::integer AS value FROM series").ok()?;
+        match parsed.pop() {
+            Some(Statement::Query(q)) => Some(q),
+            _ => None,
+        }
+    });
+    let Some(mut subquery) = NARROWED.clone() else { return };
+    if let SetExpr::Select(s) = subquery.body.as_mut() {
+        s.from = vec![TableWithJoins { relation: factor.clone(), joins: vec![] }];
+    }
+    *factor = TableFactor::Derived { lateral: false, subquery, alias: Some(named), sample: None };
+}
+
+/// A number that is an integer, perhaps with a sign.
+fn is_small(e: &Expr) -> bool {
+    match bare(e) {
+        Expr::Value(v) => matches!(&v.value, Value::Number(n, false) if n.parse::<i32>().is_ok()),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => is_small(expr),
+        _ => false,
     }
 }
 
