@@ -106,6 +106,8 @@ pub struct Select {
     pub filter: Option<Expr>,
     /// GROUP BY.
     pub group: Vec<Expr>,
+    /// `ROLLUP`, `CUBE`, or nothing.
+    pub sets: &'static str,
     /// HAVING.
     pub having: Option<Expr>,
 }
@@ -270,8 +272,15 @@ impl Writer<'_> {
             self.expr(e);
         }
         for (i, e) in s.group.iter().enumerate() {
-            self.out.push_str(if i == 0 { " GROUP BY " } else { ", " });
+            match i {
+                0 if !s.sets.is_empty() => self.out.push_str(&format!(" GROUP BY {} (", s.sets)),
+                0 => self.out.push_str(" GROUP BY "),
+                _ => self.out.push_str(", "),
+            }
             self.expr(e);
+            if i + 1 == s.group.len() && !s.sets.is_empty() {
+                self.out.push(')');
+            }
         }
         if let Some(e) = &s.having {
             self.out.push_str(" HAVING ");

@@ -74,6 +74,9 @@ fn selects(s: &Select) -> Vec<Select> {
             out.push(t);
         }
     }
+    if !s.sets.is_empty() {
+        out.push(Select { sets: "", ..s.clone() });
+    }
     for i in 0..s.group.len() {
         let mut t = s.clone();
         t.group.remove(i);

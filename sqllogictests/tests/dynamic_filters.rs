@@ -35,8 +35,12 @@ struct Sent {
 }
 
 async fn setup() -> Setup {
+    setup_with("").await
+}
+
+async fn setup_with(more: &str) -> Setup {
     let postgres = Postgres::start().unwrap();
-    postgres.psql(SOURCE).unwrap();
+    postgres.psql(&format!("{SOURCE}{more}")).unwrap();
     let fjord = FjordServer::start().unwrap();
     let proxy = FaultProxy::start(postgres.port()).unwrap();
     let client = fjord.client().await.unwrap();
@@ -174,4 +178,65 @@ async fn the_wait_for_a_filter_is_bounded() {
     assert!(started >= Duration::from_millis(190), "the scan did not wait at all: {started:?}");
     let text = rows(&watcher, sent).await.pop().unwrap();
     assert!(!text.contains("77"), "{text}");
+}
+
+/// About 9,000 pages, read in eight ranges, each more than what is read ahead of the consumer.
+const PAGES: &str = "CREATE TABLE pages (id int, k int, pad text);
+    INSERT INTO pages SELECT i, i % 1000, repeat('x', 700) FROM generate_series(1, 90000) i; VACUUM ANALYZE pages";
+
+impl Setup {
+    /// What the summary says of the dynamic filters of the last query over the table.
+    async fn told(&self, table: &str) -> String {
+        let sql =
+            format!("SELECT dynamic_filters FROM sys.pushdown_summary WHERE tables = 'public.{table}' ORDER BY query_id DESC LIMIT 1");
+        self.client.query_one(&sql, &[]).await.unwrap().get::<_, Option<String>>(0).unwrap_or_default()
+    }
+}
+
+#[tokio::test]
+async fn the_bound_of_a_topk_goes_with_the_ranges_that_are_read_later() {
+    let s = setup_with(PAGES).await;
+    rows(&s.client, "SET fjord.max_parallel_reads = 2").await;
+    // What stays here keeps the sort here.
+    let stays = "md5(pad) IS NOT NULL";
+    for (sql, most) in [
+        (format!("SELECT id FROM left_.public.pages WHERE {stays} ORDER BY id LIMIT 5"), 50_000),
+        (format!("SELECT id, k FROM left_.public.pages WHERE {stays} ORDER BY k NULLS FIRST, id LIMIT 5 OFFSET 2"), 50_000),
+        // The best come last: nothing is ruled out, and nothing may be lost.
+        (format!("SELECT id FROM left_.public.pages WHERE {stays} ORDER BY id DESC LIMIT 5"), 90_000),
+    ] {
+        let sent = s.check(&sql, "pages").await;
+        assert!(sent.rows <= most, "{} rows for {sql}", sent.rows);
+    }
+    let found = rows(&s.client, &format!("SELECT id FROM left_.public.pages WHERE {stays} ORDER BY id LIMIT 5")).await;
+    assert_eq!(found, ["1", "2", "3", "4", "5"]);
+    assert!(s.told("pages").await.contains("id < Int32(5)"), "{}", s.told("pages").await);
+}
+
+#[tokio::test]
+async fn a_topk_drops_the_rows_of_a_stream_that_cannot_be_among_the_first() {
+    let s = setup().await;
+    let stays = "md5(note) IS NOT NULL";
+    for (order, told) in [
+        ("k, id", true),
+        ("k DESC, id DESC", true),
+        ("n NULLS FIRST, id", true),
+        ("n DESC NULLS LAST, id", true),
+        ("n DESC, id", true),
+        ("note", true),
+        // A sort tells -0.0 from 0.0, a comparison does not: no bounds of floats.
+        ("f, id", false),
+    ] {
+        let sql = format!("SELECT id, n, k FROM left_.public.facts WHERE {stays} ORDER BY {order} LIMIT 9");
+        if told {
+            s.check(&sql, "facts").await;
+        }
+        rows(&s.client, &sql).await;
+        let dropped = s.told("facts").await.contains("dropped here");
+        assert_eq!(dropped, told, "{order}: {}", s.told("facts").await);
+    }
+    // Below a join: the rows do not reach it.
+    let sql =
+        "SELECT f.id, f.note, length(w.filler) FROM left_.public.facts f JOIN right_.public.wide w ON f.k = w.k ORDER BY f.id LIMIT 3";
+    s.check(sql, "facts").await;
 }

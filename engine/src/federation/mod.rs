@@ -14,5 +14,6 @@ pub(crate) mod relations;
 pub mod scan;
 pub mod table;
 pub mod tag;
+mod tighten;
 
 pub(crate) use near::near;

@@ -161,6 +161,7 @@ impl ExecutionPlan for PassthroughExec {
             memory: context.memory_pool().clone(),
             batch_rows: self.batch_rows,
             stats,
+            narrowing: None,
         })?;
         let name = self.connector.name.clone();
         let watched = rows.inspect_err(move |e| scope.look_for_change(&name, e, false));

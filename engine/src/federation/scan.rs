@@ -11,7 +11,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{ColumnStatistics, DFSchema, Statistics};
+use datafusion::common::{ColumnStatistics, Statistics};
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::{Column, DynamicFilterPhysicalExpr};
@@ -28,12 +28,13 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use super::tighten::Tightening;
 use crate::error::{SqlError, SqlState};
+use crate::pushdown::Class;
 use crate::pushdown::remote::RemoteQuery;
 use crate::pushdown::report::{Note, Part, Report};
-use crate::pushdown::{Class, Rel, dynamic};
 use crate::session::registry::{QueryRecord, RemoteRecord};
-use crate::source::{QueryScope, RemoteInput, RemoteRequest, RemoteStats};
+use crate::source::{Narrowing, QueryScope, RemoteInput, RemoteRequest, RemoteStats};
 
 /// A session's settings for dynamic filters, as an extension of its configuration.
 #[derive(Debug, Clone, Copy)]
@@ -168,17 +169,6 @@ impl RemoteScanExec {
         let all = futures::future::join_all(coming.map(DynamicFilterPhysicalExpr::wait_complete));
         // Out of time is no failure: the query is sent without what has not come.
         let _ = tokio::time::timeout(wait, all).await;
-    }
-    /// The query with what the dynamic filters say now.
-    fn narrowed(&self) -> (Rel, Report) {
-        let mut query = self.query.as_ref().clone();
-        match DFSchema::try_from(self.schema.clone()) {
-            Ok(schema) => {
-                let report = dynamic::apply(&mut query, &schema, &self.dynamic);
-                (query.rel, report)
-            }
-            Err(_) => (query.rel, Report::default()),
-        }
     }
     /// The remote text: what was sent, or what would be.
     pub fn text(&self) -> String {
@@ -327,20 +317,30 @@ impl ExecutionPlan for RemoteScanExec {
         let baseline = BaselineMetrics::new(&self.metrics, partition);
         let bytes = MetricBuilder::new(&self.metrics).counter("remote_bytes", partition);
         let query = self.query.clone();
+        let mut dropping = run.tightening.as_ref().and_then(|t| t.dropping(self.readers()));
         let rows = rows.map(move |batch| {
             // The partitions share the counters: each adds what nobody has added yet.
             let total = usize::try_from(run.request.stats.bytes()).unwrap_or(usize::MAX);
             bytes.add(total.saturating_sub(run.counted.fetch_max(total, Ordering::Relaxed)));
             match batch {
                 Ok(b) => {
-                    baseline.record_output(b.num_rows());
-                    Ok(b)
+                    let left = match &mut dropping {
+                        None => Some(b),
+                        Some(d) => d.apply(b)?,
+                    };
+                    baseline.record_output(left.as_ref().map_or(0, |b| b.num_rows()));
+                    Ok(left)
                 }
                 Err(e) => {
                     run.request.scope.look_for_change(&query.connector.name, &e, true);
                     Err(explained(e, &query))
                 }
             }
+        });
+        // Where no further row can count, the stream goes, and with it the remote query.
+        let rows = futures::stream::try_unfold(Some(Box::pin(rows)), |rows| async move {
+            let Some(mut rows) = rows else { return Ok(None) };
+            Ok::<_, DataFusionError>(rows.try_next().await?.flatten().map(|batch| (batch, Some(rows))))
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }
@@ -349,13 +349,14 @@ impl ExecutionPlan for RemoteScanExec {
 /// One execution: its partitions share the remote query.
 struct Run {
     request: RemoteRequest,
-    record: Arc<RemoteRecord>,
     /// Made by the partition that is polled first.
     streams: OnceCell<Mutex<Vec<Option<SendableRecordBatchStream>>>>,
     /// Which partitions were asked for.
     asked: Mutex<HashSet<usize>>,
     /// Bytes in the metrics.
     counted: AtomicUsize,
+    /// Its dynamic filters, where there are any.
+    tightening: Option<Arc<Tightening>>,
 }
 
 impl fmt::Debug for Run {
@@ -407,19 +408,20 @@ impl RemoteScanExec {
             memory: context.memory_pool().clone(),
             batch_rows: self.batch_rows,
             stats,
+            narrowing: None,
         };
-        Run { request, record, streams: OnceCell::new(), asked: Mutex::default(), counted: AtomicUsize::new(0) }
+        let tightening = (!self.dynamic.is_empty())
+            .then(|| Arc::new(Tightening::new(&self.query, &self.schema, &self.dynamic, &self.completing, &record, &self.received)));
+        Run { request, streams: OnceCell::new(), asked: Mutex::default(), counted: AtomicUsize::new(0), tightening }
     }
 
     /// Starts the remote query, with what dynamic filters say by then.
     async fn start(&self, run: &Run) -> DfResult<Mutex<Vec<Option<SendableRecordBatchStream>>>> {
         let mut request = run.request.clone();
-        if !self.dynamic.is_empty() {
+        if let Some(tightening) = &run.tightening {
             self.await_filters().await;
-            let (rel, report) = self.narrowed();
-            *run.record.dynamic.lock() = report.clone();
-            *self.received.lock() = report;
-            request.input = RemoteInput::Query(rel);
+            request.input = RemoteInput::Query(tightening.now());
+            request.narrowing = Some(tightening.clone());
         }
         let source = &self.query.connector.source;
         let streams = match self.readers() {

@@ -159,7 +159,9 @@ fn split_one(a: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let mut outer: Vec<Expr> = vec![];
     let old_schema = a.schema.clone();
     let keys = old_schema.fields().len() - a.aggr_expr.len();
-    for i in 0..keys {
+    // Where grouping() is still to be resolved, that drops the id below, and nothing above asks for it.
+    let unresolved = a.aggr_expr.iter().any(is_grouping);
+    for i in (0..keys).filter(|i| !unresolved || old_schema.field(*i).name() != Aggregate::INTERNAL_GROUPING_ID) {
         outer.push(Expr::Column(Column::from(old_schema.qualified_field(i))));
     }
     for (i, e) in a.aggr_expr.iter().enumerate() {
@@ -183,6 +185,14 @@ fn split_one(a: Aggregate) -> Result<Transformed<LogicalPlan>> {
     let aggregate = Aggregate::try_new(a.input, a.group_expr, inner)?;
     let plan = LogicalPlanBuilder::from(LogicalPlan::Aggregate(aggregate)).project(outer)?.build()?;
     Ok(Transformed::yes(plan))
+}
+
+fn is_grouping(e: &Expr) -> bool {
+    match e {
+        Expr::Alias(a) => is_grouping(&a.expr),
+        Expr::AggregateFunction(f) => f.func.name() == "grouping",
+        _ => false,
+    }
 }
 
 /// The average that a window's expression is, if it is over integers or decimals.

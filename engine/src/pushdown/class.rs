@@ -165,6 +165,10 @@ pub trait Dialect: Send + Sync + Debug {
     fn literal(&self, value: &Value, arrow: &DataType, near: Option<&RemoteType>) -> Judgement;
     /// Judges an expression as a grouping or DISTINCT key: groups must be those of the bytes. What is sent must also *arrive* as the value itself.
     fn group_key(&self, key: &Typed) -> Judgement;
+    /// The type in which the grouping id of so many keys arrives as `arrow`; `None`: GROUPING SETS are not sent.
+    fn grouping_id(&self, _keys: usize, _arrow: &DataType) -> Option<RemoteType> {
+        None
+    }
     /// Judges a sort key: the order must be that of DataFusion, NULLs included.
     fn sort_key(&self, key: &SortSpec) -> Judgement;
     /// Judges an aggregate. The judged expression's scalar is ignored but for its arguments: the answer's `expr.ty` is the type in which it arrives;

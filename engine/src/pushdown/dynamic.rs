@@ -1,6 +1,6 @@
-//! Filters that a join makes while the query runs, as conditions of a remote query.
+//! Filters that a join or a TopK makes while the query runs, as conditions of a remote query.
 //!
-//! A dynamic filter is advice: the join checks every row again. So whatever keeps all right rows may be sent, and a part that cannot be judged is
+//! A dynamic filter is advice: who made it checks every row again. So whatever keeps all right rows may be sent, and a part that cannot be judged is
 //! left out. The same classes hold as for literals: bounds of a text key need byte order, or are dropped.
 
 use std::sync::Arc;
@@ -106,6 +106,12 @@ fn logical(e: &Arc<dyn PhysicalExpr>, schema: &DFSchema, keep: Keep) -> Option<E
     if let Some(c) = e.downcast_ref::<CastExpr>() {
         let inner = logical(c.expr(), schema, Keep::Exactly)?;
         return Some(Expr::Cast(Cast::new(Box::new(inner), c.cast_type().clone())));
+    }
+    if let Some(n) = e.downcast_ref::<physical::IsNullExpr>() {
+        return Some(Expr::IsNull(Box::new(logical(n.arg(), schema, Keep::Exactly)?)));
+    }
+    if let Some(n) = e.downcast_ref::<physical::IsNotNullExpr>() {
+        return Some(Expr::IsNotNull(Box::new(logical(n.arg(), schema, Keep::Exactly)?)));
     }
     if let Some(l) = e.downcast_ref::<InListExpr>() {
         return in_list(l, schema, keep);

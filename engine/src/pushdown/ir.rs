@@ -351,6 +351,19 @@ pub enum Rel {
         /// Aggregates.
         aggregates: Vec<Aggregate>,
     },
+    /// GROUP BY GROUPING SETS: output is the keys (NULL where the set lacks them), the grouping id, then the aggregates.
+    GroupingSets {
+        /// From.
+        input: Box<Rel>,
+        /// Keys, already rewritten to byte equality; no two of them use the same column, none is a constant.
+        keys: Vec<Scalar>,
+        /// The sets, as ordinals of keys; no two are the same.
+        sets: Vec<Vec<usize>>,
+        /// The type of the grouping id: a bit for each key that the set lacks, the last key's is the least.
+        id: RemoteType,
+        /// Aggregates.
+        aggregates: Vec<Aggregate>,
+    },
     /// SELECT DISTINCT over all columns (already byte equality).
     Distinct {
         /// From.
@@ -435,6 +448,11 @@ impl Rel {
                 let types = input.types();
                 keys.iter().filter_map(|k| k.ty(&types)).chain(aggregates.iter().map(|a| a.ty.clone())).collect()
             }
+            Rel::GroupingSets { input, keys, id, aggregates, .. } => {
+                let types = input.types();
+                let keys = keys.iter().filter_map(|k| k.ty(&types)).map(|t| RemoteType { nullable: true, ..t });
+                keys.chain([id.clone()]).chain(aggregates.iter().map(|a| a.ty.clone())).collect()
+            }
             Rel::Join { left, right, kind, .. } => {
                 let mut types = left.types();
                 match kind {
@@ -470,6 +488,7 @@ impl Rel {
                 Rel::Filter { input, .. }
                 | Rel::Project { input, .. }
                 | Rel::Aggregate { input, .. }
+                | Rel::GroupingSets { input, .. }
                 | Rel::Distinct { input }
                 | Rel::Sort { input, .. }
                 | Rel::Limit { input, .. } => walk(input, out),

@@ -86,6 +86,14 @@ pub struct RemoteRequest {
     pub batch_rows: usize,
     /// Counters to fill.
     pub stats: Arc<RemoteStats>,
+    /// Where conditions tighten while rows come: asked before each further piece by a source that reads in pieces.
+    pub narrowing: Option<Arc<dyn Narrowing>>,
+}
+
+/// What a query's dynamic filters make of it by now.
+pub trait Narrowing: Send + Sync + Debug {
+    /// The query of [`RemoteRequest::input`] with all conditions known by now: the same shape, perhaps fewer rows.
+    fn now(&self) -> Rel;
 }
 
 /// What a remote query is.

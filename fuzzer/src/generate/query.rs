@@ -222,6 +222,11 @@ impl Generator<'_> {
                 s.group.push(e.clone());
                 s.items.push((e, None));
             }
+            let columns = s.group.iter().all(|e| matches!(e.pieces[..], [Piece::Text(_)]));
+            if !s.group.is_empty() && columns && self.rng.chance(25) {
+                self.feature("ROLLUP, CUBE");
+                s.sets = *self.rng.pick(&["ROLLUP", "CUBE"]);
+            }
             for _ in 0..self.rng.between(if s.items.is_empty() { 1 } else { 0 }, 2) {
                 let e = self.aggregate(scope);
                 s.items.push((e, None));

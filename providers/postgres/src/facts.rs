@@ -186,6 +186,7 @@ fn scans(rel: &Rel, each: &mut dyn FnMut(&str, &str, &[ScanColumn])) {
         Rel::Filter { input, .. }
         | Rel::Project { input, .. }
         | Rel::Aggregate { input, .. }
+        | Rel::GroupingSets { input, .. }
         | Rel::Distinct { input }
         | Rel::Sort { input, .. }
         | Rel::Limit { input, .. } => scans(input, each),

@@ -137,7 +137,7 @@ pub(crate) async fn job_of(inner: &Inner, request: RemoteRequest) -> Result<Job>
 }
 
 async fn plan(inner: &Inner, request: RemoteRequest) -> Result<Job> {
-    let RemoteRequest { input, schema, scope, memory, batch_rows, stats } = request;
+    let RemoteRequest { input, schema, scope, memory, batch_rows, stats, narrowing: _ } = request;
     let facts = inner.facts.read().clone();
     let (mut verify, mut tables, mut bound) = (vec![], vec![], None);
     let (text, types, untrusted) = match input {

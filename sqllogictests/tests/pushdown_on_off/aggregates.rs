@@ -52,6 +52,18 @@ pub fn all() -> Vec<Case> {
         "SELECT i2, i2, count(*) FROM {t} GROUP BY i2",
         "SELECT sum(i4), sum(i8), sum(n10) FROM {t} WHERE b IS NOT TRUE",
         "SELECT 1, count(*) FROM {t} WHERE id < 0 GROUP BY 1",
+        "SELECT b, i2, count(*), sum(i4), count(DISTINCT t) FROM {t} GROUP BY ROLLUP (b, i2)",
+        "SELECT b, i2, e::text, count(*) FROM {t} GROUP BY CUBE (b, i2, e::text)",
+        "SELECT b, i2, count(*) FROM {t} GROUP BY GROUPING SETS ((b), (i2, b), ())",
+        "SELECT b, i2, grouping(b), grouping(i2, b), min(i4) FROM {t} GROUP BY CUBE (b, i2)",
+        "SELECT b, i2, avg(n10), grouping(b) FROM {t} GROUP BY ROLLUP (b, i2)",
+        "SELECT i2, count(*) FROM {t} WHERE id < 0 GROUP BY ROLLUP (i2)",
+        "SELECT i2, b, count(*) FROM {t} GROUP BY i2, ROLLUP (b)",
+        "SELECT b, i2, count(*) FROM {t} GROUP BY ROLLUP (b, i2) HAVING b IS NOT NULL AND grouping(i2) = 1",
+        "SELECT t, vc, count(*) AS n FROM {t} GROUP BY ROLLUP (t, vc) ORDER BY n DESC, t, vc LIMIT 9",
+        "SELECT x.b, count(*) FROM (SELECT b, i2, count(*) AS n FROM {t} GROUP BY CUBE (b, i2)) x WHERE x.n > 5 GROUP BY x.b",
+        "SELECT left(t, 1) AS l, b, count(*) FROM {t} GROUP BY ROLLUP (left(t, 1), b)",
+        "SELECT count(*) FROM {t} GROUP BY GROUPING SETS (())",
     ] {
         out.push(same(sql));
     }

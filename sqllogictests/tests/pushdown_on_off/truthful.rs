@@ -74,7 +74,9 @@ const KEPT: &[(&str, &[&str])] = &[
     ("SELECT a.id, x.id FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id AND upper(x.t) = 'A'", &["JOIN"]),
     ("SELECT a.id, x.id FROM {t} a JOIN {t} x ON a.id = x.id AND a.iv = x.iv", &["JOIN"]),
     ("SELECT a.id, x.id FROM {t} a CROSS JOIN {t} x", &["JOIN"]),
-    ("SELECT b, i2, count(*) FROM {t} GROUP BY ROLLUP (b, i2)", &["GROUP BY"]),
+    ("SELECT b, i2, count(*) FROM {t} GROUP BY GROUPING SETS ((b), (b), (i2))", &["GROUP BY"]),
+    ("SELECT i2, abs(i2), count(*) FROM {t} GROUP BY ROLLUP (i2, abs(i2))", &["GROUP BY"]),
+    ("SELECT iv, b, count(*) FROM {t} GROUP BY CUBE (iv, b)", &["GROUP BY"]),
 ];
 
 /// The text of a line `... remote=SELECT ..., pushed_filters=[...], local_limit=[...]`: what follows it tells of classes and reasons.

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::notes::{annotate, annotate_input};
 use super::projection::{as_remote, prune};
-use super::{correlated, plain_column, pushing, unaliased};
+use super::{correlated, plain_column, pushing, sets};
 use crate::pushdown::class::Class;
 use crate::pushdown::estimate::ColumnEstimate;
 use crate::pushdown::ir::Rel;
@@ -69,16 +69,28 @@ fn grouped(node: &RemoteNode, groups: &[Expr], aggregates: &[Expr], schema: &DFS
     let mut query = node.query.as_ref().clone();
     let (mut keys, mut types, mut from, mut pushed) = (vec![], vec![], vec![], vec![]);
     let mut notes = Report::default();
-    for g in groups {
-        if matches!(unaliased(g), Expr::GroupingSet(_)) {
-            return Err("GROUPING SETS, CUBE and ROLLUP are grouped locally".into());
-        }
+    let sets = match groups {
+        [one] => sets::of(one)?,
+        _ => None,
+    };
+    let distinct = sets.as_ref().map(|s| s.keys.clone());
+    for g in distinct.as_deref().unwrap_or(groups) {
         let (key, class, reason) = query.converter(&node.schema).group_key(g)?;
         notes.add(Part::Aggregate, format!("GROUP BY {g}"), class, reason);
         from.push(plain_column(g, &node.schema));
         types.push(key.ty);
         keys.push(key.scalar);
     }
+    let id = match &sets {
+        None => None,
+        Some(sets) => {
+            sets::sendable(&keys)?;
+            types.iter_mut().for_each(|t| t.nullable = true);
+            let id = sets.id(query.dialect.as_ref(), schema)?;
+            types.push(id.clone());
+            Some(id)
+        }
+    };
     for a in aggregates {
         let p = query.converter(&node.schema).aggregate(a)?;
         notes.add(Part::Aggregate, a, p.class, p.reason);
@@ -90,19 +102,37 @@ fn grouped(node: &RemoteNode, groups: &[Expr], aggregates: &[Expr], schema: &DFS
             return Err(format!("{} would arrive as {} instead of {}", f.name(), t.arrow, f.data_type()));
         }
     }
-    let groups = if keys.is_empty() { Some(1) } else { query.groups(&from) };
+    let groups = match &sets {
+        None if keys.is_empty() => Some(1),
+        None => query.groups(&from),
+        Some(sets) => sets.sets.iter().try_fold(0u64, |sum, set| {
+            let from: Vec<_> = set.iter().filter_map(|k| from.get(*k).copied()).collect();
+            Some(sum.saturating_add(query.groups(&from)?))
+        }),
+    };
+    let each = sets.as_ref().map_or(1, |s| s.sets.len() as u64);
     query.rows = match (query.estimated_rows(), groups) {
-        (Some(r), Some(g)) => Some(r.min(g)),
+        (Some(r), Some(g)) => Some(r.saturating_mul(each).min(g)),
         // The usual guess where nothing is known of the keys.
-        (Some(r), None) => Some((r / 10).max(1)),
+        (Some(r), None) => Some((r.saturating_mul(each) / 10).max(1)),
         (None, _) => None,
     };
-    query.one_row = keys.is_empty();
-    query.rows_max = if query.one_row { Some(1) } else { query.rows_max };
-    query.keys = if query.one_row { vec![] } else { vec![(0..keys.len()).collect()] };
+    query.one_row = keys.is_empty() && sets.is_none();
+    query.rows_max = match (query.one_row, query.rows_max) {
+        (true, _) => Some(1),
+        // The empty set has a row over nothing too.
+        (false, Some(m)) if sets.is_some() => Some(m.max(1).saturating_mul(each)),
+        (false, m) => m,
+    };
+    // With the id the keys of all sets differ.
+    query.keys = if query.one_row { vec![] } else { vec![(0..keys.len() + usize::from(id.is_some())).collect()] };
     let column = |f: &Option<usize>| f.and_then(|i| query.columns.get(i).copied()).unwrap_or(ColumnEstimate::UNKNOWN);
-    query.columns = from.iter().map(column).chain(pushed.iter().map(|_| ColumnEstimate::UNKNOWN)).collect();
-    query.wrap(|input| Rel::Aggregate { input, keys, aggregates: pushed });
+    let computed = usize::from(id.is_some()) + pushed.len();
+    query.columns = from.iter().map(column).chain((0..computed).map(|_| ColumnEstimate::UNKNOWN)).collect();
+    query.wrap(|input| match sets.zip(id) {
+        Some((sets, id)) => Rel::GroupingSets { input, keys, sets: sets.sets, id, aggregates: pushed },
+        None => Rel::Aggregate { input, keys, aggregates: pushed },
+    });
     query.types = types;
     query.order.clear();
     query.report.notes.extend(notes.notes);

@@ -14,6 +14,7 @@ mod null_aware;
 mod projection;
 mod regroup;
 mod scan;
+mod sets;
 mod sort;
 mod subquery;
 mod tentative;

@@ -55,6 +55,7 @@ fn limited(rel: &Rel) -> bool {
         Rel::Filter { input, .. }
         | Rel::Project { input, .. }
         | Rel::Aggregate { input, .. }
+        | Rel::GroupingSets { input, .. }
         | Rel::Distinct { input }
         | Rel::Sort { input, .. } => limited(input),
         Rel::Join { left, right, .. } => limited(left) || limited(right),

@@ -135,6 +135,11 @@ impl Dialect for PostgresDialect {
         self.key(key)
     }
 
+    fn grouping_id(&self, keys: usize, arrow: &DataType) -> Option<RemoteType> {
+        // GROUPING() takes 31 arguments at most; more than eight keys in sets are no query of a person.
+        (keys <= 8 && *arrow == DataType::UInt8).then(|| types::plain("integer", Family::UInt(8), arrow.clone(), false))
+    }
+
     fn sort_key(&self, key: &SortSpec) -> Judgement {
         self.order(key)
     }

@@ -298,7 +298,9 @@ impl Split {
                     .error(SqlState::CONNECTION_FAILURE, "the transaction whose snapshot is read has ended")
                     .hint("Run the query again."));
             }
-            let (text, _) = render(&self.inner, &within(&self.rel, range))?;
+            // What has tightened since the last range goes with this one.
+            let narrowed = self.request.narrowing.as_ref().map(|n| n.now());
+            let (text, _) = render(&self.inner, &within(narrowed.as_ref().unwrap_or(&self.rel), range))?;
             loop {
                 let step = Step {
                     opening: (!opened).then(|| coordinator.import()),

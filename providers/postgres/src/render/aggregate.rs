@@ -37,6 +37,37 @@ impl Block {
         block.group = Some(group);
         Ok(block)
     }
+
+    /// Keys, GROUPING(keys), then aggregates. Always a subselect of its own: above it a key is a column that may be NULL, not the expression grouped by.
+    pub(super) fn grouping_sets(
+        self,
+        keys: &[Scalar],
+        sets: &[Vec<usize>],
+        aggregates: &[Aggregate],
+        types: &[RemoteType],
+        names: &mut Names,
+    ) -> Result<Block> {
+        let constant = keys.iter().any(|k| self.is_constant(k));
+        let mut block = if constant || self.limited() || self.distinct || self.group.is_some() { self.nest(names) } else { self };
+        block.order.clear();
+        let mut columns = keys.iter().map(|k| scalar(k, &block.columns, Place::Alone)).collect::<Result<Vec<_>>>()?;
+        let written: Vec<String> = columns.iter().map(Text::operand).collect();
+        let set = |set: &Vec<usize>| -> Option<String> {
+            let keys = set.iter().map(|k| written.get(*k).map(String::as_str)).collect::<Option<Vec<_>>>()?;
+            Some(format!("({})", keys.join(", ")))
+        };
+        let sets = sets.iter().map(set).collect::<Option<Vec<_>>>();
+        let sets = sets.ok_or_else(|| SqlError::internal("a grouping set names a key that is not there"))?;
+        let id = if written.is_empty() { "0".into() } else { format!("GROUPING({})", written.join(", ")) };
+        columns.push(Text { sql: id, atom: true, qualified: None });
+        for aggregate in aggregates {
+            columns.push(call(aggregate, &block.columns, types)?);
+        }
+        block.columns = columns;
+        block.constants.clear();
+        block.group = Some(vec![format!("GROUPING SETS ({})", sets.join(", "))]);
+        Ok(block.nest(names))
+    }
 }
 
 fn call(a: &Aggregate, input: &[Text], types: &[RemoteType]) -> Result<Text> {

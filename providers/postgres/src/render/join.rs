@@ -15,6 +15,7 @@ pub(super) fn has_join(rel: &Rel) -> bool {
         Rel::Filter { input, .. }
         | Rel::Project { input, .. }
         | Rel::Aggregate { input, .. }
+        | Rel::GroupingSets { input, .. }
         | Rel::Distinct { input }
         | Rel::Sort { input, .. }
         | Rel::Limit { input, .. } => has_join(input),

@@ -128,6 +128,9 @@ impl Block {
                 let block = Block::of(input, names)?;
                 block.aggregate(keys, aggregates, &input.types(), names)
             }
+            Rel::GroupingSets { input, keys, sets, aggregates, .. } => {
+                Block::of(input, names)?.grouping_sets(keys, sets, aggregates, &input.types(), names)
+            }
             Rel::Distinct { input } => {
                 let mut block = Block::of(input, names)?;
                 if block.limited() || block.columns.is_empty() {

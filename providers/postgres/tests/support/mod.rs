@@ -64,7 +64,11 @@ pub fn request_with(input: RemoteInput, schema: SchemaRef, memory: Arc<dyn Memor
     let cancel = CancellationToken::new();
     let stats = RemoteStats::new("shop");
     let scope = QueryScope::new(1, cancel.clone());
-    Asked { cancel, stats: stats.clone(), request: RemoteRequest { input, schema, scope, memory, batch_rows: 8192, stats } }
+    Asked {
+        cancel,
+        stats: stats.clone(),
+        request: RemoteRequest { input, schema, scope, memory, batch_rows: 8192, stats, narrowing: None },
+    }
 }
 
 /// Reads a whole table.
