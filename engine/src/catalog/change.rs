@@ -310,7 +310,7 @@ impl Catalog {
             if state.connectors.contains_key(to) {
                 return Err(exists("connector", to));
             }
-            let views = views_of(state).dependent_views(name);
+            let views = views_of(state, &self.database).dependent_views(name);
             if !views.is_empty() {
                 return Err(dependents("rename", "connector", name, &views, "Drop the views, rename, and create them again."));
             }
@@ -343,7 +343,7 @@ impl Catalog {
                         notices.push(format!("connector \"{name}\" does not exist, skipping"));
                         continue;
                     }
-                    let views = views_of(state).dependent_views(name);
+                    let views = views_of(state, &self.database).dependent_views(name);
                     if !views.is_empty() && !cascade {
                         let hint = "Use DROP ... CASCADE to drop the dependent views too.";
                         return Err(dependents("drop", "connector", name, &views, hint));
@@ -510,7 +510,10 @@ impl Catalog {
             };
             let (definition, owner) = (view.definition.clone(), view.owner.clone());
             all.insert(view.name.clone(), StoredView { definition, owner, comment, created_at: now_micros() });
-            if views_of(state).dependents_of_view(&view.schema, &view.name).contains(&(view.schema.clone(), view.name.clone())) {
+            if views_of(state, &self.database)
+                .dependents_of_view(&view.schema, &view.name)
+                .contains(&(view.schema.clone(), view.name.clone()))
+            {
                 return Err(SqlError::new(SqlState::INVALID_PARAMETER_VALUE, format!("view \"{}\" would read from itself", view.name)));
             }
             state.oid(vec!["view".into(), view.schema.clone(), view.name.clone()]);
@@ -532,7 +535,7 @@ impl Catalog {
                         notices.push(format!("view \"{name}\" does not exist, skipping"));
                         continue;
                     }
-                    let mut others = views_of(state).dependents_of_view(schema, name);
+                    let mut others = views_of(state, &self.database).dependents_of_view(schema, name);
                     others.retain(|v| !names.contains(v));
                     if !others.is_empty() && !cascade {
                         let hint = "Use DROP ... CASCADE to drop the dependent views too.";
@@ -680,8 +683,8 @@ fn remove_view(state: &mut State, schema: &str, name: &str) {
 }
 
 /// The views of a state, to ask who reads what.
-fn views_of(state: &State) -> CatalogSnapshot {
-    let mut snapshot = CatalogSnapshot::default();
+fn views_of(state: &State, database: &str) -> CatalogSnapshot {
+    let mut snapshot = CatalogSnapshot { database: database.to_string(), ..CatalogSnapshot::default() };
     for (schema, all) in &state.views {
         for (name, v) in all {
             let (definition, owner) = (v.definition.clone(), v.owner.clone());

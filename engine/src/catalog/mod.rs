@@ -77,6 +77,8 @@ struct Inner {
 pub struct CatalogSnapshot {
     /// Grows with every change.
     pub version: u64,
+    /// The default database's name.
+    pub database: String,
     /// By name.
     pub connectors: BTreeMap<String, Arc<Connector>>,
     /// Views, by (schema, name).
@@ -429,7 +431,13 @@ impl Catalog {
                 views.insert((schema.clone(), name.clone()), Arc::new(view));
             }
         }
-        let snapshot = CatalogSnapshot { version: inner.version, connectors, views, oids: inner.commit.state.oids.clone() };
+        let snapshot = CatalogSnapshot {
+            version: inner.version,
+            database: self.database.clone(),
+            connectors,
+            views,
+            oids: inner.commit.state.oids.clone(),
+        };
         *self.snapshot.write() = Arc::new(snapshot);
     }
 
@@ -649,7 +657,7 @@ impl CatalogSnapshot {
 
     /// The views that read from one view, directly or through others.
     pub fn dependents_of_view(&self, schema: &str, name: &str) -> Vec<(String, String)> {
-        self.views_over(|n| names_view(n, schema, name))
+        self.views_over(|n| self.names_view(n, schema, name))
     }
 
     /// Names, and the names that views among them read, and so on.
@@ -657,7 +665,7 @@ impl CatalogSnapshot {
         let mut seen: std::collections::BTreeSet<&(String, String)> = Default::default();
         let mut i = 0;
         while i < names.len() {
-            let view = self.views.keys().find(|(s, v)| names_view(&names[i], s, v));
+            let view = self.views.keys().find(|(s, v)| self.names_view(&names[i], s, v));
             if let Some(key) = view.filter(|k| seen.insert(k)) {
                 names.extend(connector::reads(&self.views[key]));
             }
@@ -666,13 +674,25 @@ impl CatalogSnapshot {
         names
     }
 
+    /// Whether a name in a query can mean a view. A bare name resolves in `public` by default; `connector.schema.table` is no view, whatever its schema.
+    fn names_view(&self, n: &[String], schema: &str, name: &str) -> bool {
+        match n {
+            [v] => v == name && schema == "public",
+            [s, v] => v == name && s == schema,
+            [d, s, v] => v == name && s == schema && *d == self.database,
+            _ => false,
+        }
+    }
+
     fn views_over(&self, first: impl Fn(&[String]) -> bool) -> Vec<(String, String)> {
         let reads: BTreeMap<&(String, String), Vec<Vec<String>>> = self.views.iter().map(|(k, v)| (k, connector::reads(v))).collect();
         let mut found: Vec<(String, String)> = vec![];
         loop {
             let more: Vec<_> = reads
                 .iter()
-                .filter(|(k, names)| !found.contains(k) && names.iter().any(|n| first(n) || found.iter().any(|(s, v)| names_view(n, s, v))))
+                .filter(|(k, names)| {
+                    !found.contains(k) && names.iter().any(|n| first(n) || found.iter().any(|(s, v)| self.names_view(n, s, v)))
+                })
                 .map(|(k, _)| (*k).clone())
                 .collect();
             if more.is_empty() {
@@ -681,15 +701,5 @@ impl CatalogSnapshot {
             }
             found.extend(more);
         }
-    }
-}
-
-/// Whether a name in a query can mean a view. A bare name resolves in `public` by default.
-fn names_view(n: &[String], schema: &str, name: &str) -> bool {
-    match n {
-        [v] => v == name && schema == "public",
-        [s, v] => v == name && s == schema,
-        [_, s, v] => v == name && s == schema,
-        _ => false,
     }
 }

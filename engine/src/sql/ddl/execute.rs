@@ -186,7 +186,13 @@ async fn describe(catalog: &Catalog, name: &str) -> Result<RecordBatch> {
         all.push(("server_version".into(), Some(s.server_version.clone())));
         all.push(("default_schema".into(), Some(s.default_schema.clone())));
         for schema in &s.schemas {
-            all.push((format!("schema {}", quote_ident(&schema.name)), Some(format!("{} tables", schema.tables.len()))));
+            all.push((
+                format!("schema {}", quote_ident(&schema.name)),
+                Some(match schema.tables.len() {
+                    1 => "1 table".to_string(),
+                    n => format!("{n} tables"),
+                }),
+            ));
         }
     }
     let pool = c.source.pool();
