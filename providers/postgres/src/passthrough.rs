@@ -42,7 +42,11 @@ type Columns = Vec<(String, u32, i32)>;
 
 async fn prepared(inner: &Inner, text: &str, connection: Connection) -> Result<(Columns, Arc<Types>)> {
     let driver = |e: tokio_postgres::Error| inner.origin.running(&e);
-    let statement = match connection.client()?.prepare(text).await {
+    let client = connection.client()?;
+    // One round trip.
+    let begin = inner.pool.begin_untrusted();
+    let (begun, statement, ended) = tokio::join!(client.batch_execute(&begin), client.prepare(text), client.batch_execute("ROLLBACK"));
+    let statement = match begun.and(statement).and_then(|s| ended.map(|()| s)) {
         Ok(s) => s,
         Err(e) => {
             if !is_broken(&e) {
@@ -76,7 +80,7 @@ async fn in_transaction(inner: &Inner, text: &str, mut connection: Connection) -
 async fn empty_query(inner: &Inner, text: &str, connection: &mut Connection) -> Result<(Columns, Arc<Types>)> {
     let driver = |e: tokio_postgres::Error| inner.origin.running(&e);
     let (client, wire, _) = connection.parts()?;
-    client.batch_execute(&inner.pool.begin("")).await.map_err(driver)?;
+    client.batch_execute(&inner.pool.begin_untrusted()).await.map_err(driver)?;
     client.query_typed(&format!("EXPLAIN (COSTS OFF) {text}"), &[]).await.map_err(driver)?;
     wire.describe(true);
     client.batch_execute(&format!("SELECT * FROM ({text}\n) AS q WHERE false")).await.map_err(driver)?;
@@ -89,6 +93,8 @@ async fn empty_query(inner: &Inner, text: &str, connection: &mut Connection) -> 
         return Err(inner.origin.error(SqlState::PROTOCOL_VIOLATION, "the source did not describe the columns"));
     };
     let columns: Columns = columns.into_iter().map(|c| (c.name, c.oid, c.typmod)).collect();
+    // Types are read with qualified names again.
+    connection.client()?.batch_execute("SET LOCAL search_path = ''").await.map_err(driver)?;
     let types = types_of(inner, &columns, connection.client()?).await?;
     Ok((columns, types))
 }

@@ -45,7 +45,7 @@ async fn what_is_no_query_is_refused() {
         ("SELECT 1 /*", SqlState::SYNTAX_ERROR),
         ("SELECT $1::int", SqlState::FEATURE_NOT_SUPPORTED),
         ("SELECT nope", SqlState::UNDEFINED_COLUMN),
-        ("SELECT * FROM t", SqlState::UNDEFINED_TABLE),
+        ("SELECT * FROM nowhere", SqlState::UNDEFINED_TABLE),
         ("SELECT nextval('public.s')", SqlState::READ_ONLY_SQL_TRANSACTION),
         ("SELECT public.w()", SqlState::READ_ONLY_SQL_TRANSACTION),
         ("SELECT a INTO public.u FROM public.t", SqlState::SYNTAX_ERROR),
@@ -60,6 +60,19 @@ async fn what_is_no_query_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn names_mean_in_a_text_what_they_mean_to_the_role() {
+    let pg = Postgres::start().unwrap();
+    pg.psql("CREATE TABLE t AS SELECT 1 AS a; CREATE SCHEMA own; CREATE TABLE own.t AS SELECT 2 AS a; CREATE EXTENSION citext").unwrap();
+    let source = over(&pg, &[]);
+    let text = "SELECT a, 'X'::citext = 'x'::citext AS same FROM t";
+    assert_eq!(exact(&run_text(&source, text).await.unwrap(), 0), ["1"]);
+    pg.psql("ALTER ROLE postgres SET search_path = own, public").unwrap();
+    let source = over(&pg, &[]);
+    let rows = run_text(&source, text).await.unwrap();
+    assert_eq!((exact(&rows, 0), exact(&rows, 1)), (vec!["2".to_string()], vec!["true".to_string()]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_text_leaves_no_settings_behind() {
     let pg = Postgres::start().unwrap();
     let source = over(&pg, &[("pool_size", "1")]);
@@ -67,7 +80,7 @@ async fn a_text_leaves_no_settings_behind() {
                   current_setting('extra_float_digits'), current_setting('standard_conforming_strings'), current_setting('DateStyle'), \
                   current_setting('IntervalStyle'), current_setting('client_encoding'), current_setting('application_name'))";
     let before = exact(&run_text(&source, pinned).await.unwrap(), 0);
-    assert_eq!(before, ["UTC \"\" on 3 on ISO, YMD postgres UTF8 fjord"]);
+    assert_eq!(before, ["UTC \"$user\", public on 3 on ISO, YMD postgres UTF8 fjord"]);
     let poison = "SELECT set_config('TimeZone', 'Asia/Tokyo', false), set_config('search_path', 'evil', false), \
                   set_config('default_transaction_read_only', 'off', false), pg_advisory_lock(1)::text";
     run_text(&source, poison).await.unwrap();

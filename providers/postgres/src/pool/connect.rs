@@ -194,7 +194,15 @@ impl Pool {
             false => format!("BEGIN {isolation} READ ONLY"),
         }
     }
+
+    /// The same for a text of the user's: names without a schema mean in it what they mean to the role.
+    pub(crate) fn begin_untrusted(&self) -> String {
+        format!("{}; {OWN_PATH}", self.begin(""))
+    }
 }
+
+/// In a transaction: the role's own search_path instead of the empty one.
+pub(crate) const OWN_PATH: &str = "SET LOCAL search_path TO DEFAULT";
 
 fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;

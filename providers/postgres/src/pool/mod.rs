@@ -23,6 +23,7 @@ use crate::error::Origin;
 use crate::options::{Pooler, PostgresOptions, SslMode};
 use crate::reader::Statements;
 use crate::tls::MakeTls;
+pub(crate) use connect::OWN_PATH;
 pub(crate) use tap::{Piece, READ_AHEAD_BYTES, Wire};
 
 /// An idle connection older than this is not used again: firewalls forget it silently.

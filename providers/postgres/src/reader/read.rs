@@ -17,7 +17,7 @@ use tokio_postgres::SimpleQueryMessage;
 use super::rows::Batches;
 use super::{Counters, Held, Job, LINGER, RETRIES, lookup, snapshot};
 use crate::error::{Origin, is_broken};
-use crate::pool::{Connection, Piece, Pool};
+use crate::pool::{Connection, OWN_PATH, Piece, Pool};
 use crate::render::Bound;
 
 /// Waiting without a limit, as a limit.
@@ -128,8 +128,10 @@ pub(super) async fn whole(
             continue;
         }
         let opening = match &shared {
+            Some(s) if job.untrusted => Some(format!("{}; {OWN_PATH}", s.import())),
             Some(s) => Some(s.import()),
-            None if pool.pooled() || job.untrusted => Some(pool.begin("")),
+            None if job.untrusted => Some(pool.begin_untrusted()),
+            None if pool.pooled() => Some(pool.begin("")),
             None => None,
         };
         let step = Step {
