@@ -79,13 +79,8 @@ async fn stop_signal() -> Result<()> {
 
 fn play(options: Options, interrupted: &Interrupted, asked_to_stop: &tokio::sync::Notify) -> Result<()> {
     setup::packages()?;
-    let program = match std::env::var_os("FJORD_BIN").filter(|p| !p.is_empty()) {
-        Some(program) => program.into(),
-        None => {
-            println!("demo: building Fjord ...");
-            cargo::build_fjord(options.release)?
-        }
-    };
+    println!("demo: building Fjord ...");
+    let program = cargo::build_fjord(options.release)?;
     interrupted.check()?;
     let since = Instant::now();
     println!("demo: starting a throw-away Postgres and filling the shop (1,000,000 orders) ...");
