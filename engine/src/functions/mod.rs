@@ -7,6 +7,7 @@
 
 mod average;
 mod checked;
+mod exists;
 mod extremes;
 mod json;
 mod literals;
@@ -56,6 +57,7 @@ pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
 pub fn analyzer() -> Analyzer {
     let before = [
         rule("fjord_rows", |plan, _| rows::rewrite(plan)),
+        rule("fjord_exists", |plan, _| exists::rewrite(plan)),
         rule("fjord_float_extremes", |plan, _| extremes::rewrite(plan)),
         rule("fjord_small_sums", |plan, _| sum::small(plan)),
         rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, &EncodeSettings::of_options(config))),

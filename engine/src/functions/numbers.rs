@@ -52,6 +52,9 @@ pub(crate) fn small_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
+/// Functions of a text and a count.
+const COUNTING: &[&str] = &["left", "right", "lpad", "rpad", "repeat", "split_part"];
+
 fn small_literal(e: Expr) -> Transformed<Expr> {
     match e {
         Expr::Literal(ScalarValue::Int64(Some(v)), m) => match i32::try_from(v) {
@@ -63,6 +66,10 @@ fn small_literal(e: Expr) -> Transformed<Expr> {
             Transformed::new(Expr::AggregateFunction(f), false, TreeNodeRecursion::Jump)
         }
         Expr::WindowFunction(w) => Transformed::new(Expr::WindowFunction(w), false, TreeNodeRecursion::Jump),
+        // These take counts as bigints only: beside an integer DataFusion would cast their text to another form of text, which is not sent to a source.
+        Expr::ScalarFunction(f) if COUNTING.contains(&f.func.name()) && f.args.iter().skip(1).any(|a| matches!(a, Expr::Literal(..))) => {
+            Transformed::new(Expr::ScalarFunction(f), false, TreeNodeRecursion::Jump)
+        }
         // The cast says the type.
         Expr::Cast(c) if matches!(c.expr.as_ref(), Expr::Literal(..)) => Transformed::new(Expr::Cast(c), false, TreeNodeRecursion::Jump),
         e => Transformed::no(e),

@@ -13,6 +13,7 @@ pub mod params;
 pub mod registry;
 mod run;
 mod settings;
+mod spellings;
 pub(crate) mod state;
 mod types;
 mod verify;
@@ -509,6 +510,7 @@ fn same_columns(a: &Schema, b: &Schema) -> bool {
 pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::Statement) -> Result<LogicalPlan> {
     // Names first: they are those of what the user wrote, not of what rewrites make of it.
     names::assign(&mut statement);
+    spellings::read(&mut statement)?;
     exponents::widen(&mut statement);
     intervals::read(&mut statement)?;
     for schema in env.engine.system_schemas() {

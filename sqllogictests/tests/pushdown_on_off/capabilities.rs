@@ -52,7 +52,7 @@ const CAPABILITIES: &[Capability] = &[
     ("PREDICATE_EXPRESSION_WITH_TEXT_FUNCTIONS", true, "SELECT id FROM {t} WHERE left(vc, 2) = 'ab'", &["left(\"vc\", 2::integer) = 'ab'"]),
     ("PREDICATE_EXPRESSION_WITH_ROUNDING", true, "SELECT id FROM {t} WHERE round(n10, 1) = 1.5", &["round(\"n10\", 1::integer)"]),
     ("PREDICATE_EXPRESSION_WITH_NARROWING_CAST", true, "SELECT id FROM {t} WHERE i8::int = 42 AND i8 < 100 AND i8 > 0", &["\"i8\" = 42"]),
-    ("PREDICATE_ARITHMETIC", true, "SELECT id FROM {t} WHERE i4 + 1 > 5", &["\"i4\"::bigint + "]),
+    ("PREDICATE_ARITHMETIC", true, "SELECT id FROM {t} WHERE i2 + 1 > 5", &["\"i2\"::integer::bigint + "]),
     ("PREDICATE_ARITHMETIC_ON_NUMERIC", true, "SELECT id FROM {t} WHERE n10 * 2 = 3", &["\"n10\" * "]),
     ("PREDICATE_ARITHMETIC_ON_BIGINT", false, "SELECT id FROM {t} WHERE i8 - i8 = 0", &["\"i8\" -"]),
     ("PREDICATE_ARITHMETIC_ON_FLOAT", false, "SELECT id FROM {t} WHERE f8 * 2 > 1", &["*"]),

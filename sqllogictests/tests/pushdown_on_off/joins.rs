@@ -98,6 +98,14 @@ pub fn all() -> Vec<Case> {
         "SELECT a.id FROM {t} a WHERE a.i2 NOT IN (SELECT id FROM {t})",
         "SELECT a.id FROM {t} a WHERE a.i2 NOT IN (SELECT id FROM {t} WHERE id < 0)",
         "SELECT a.id FROM {t} a WHERE a.b OR EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id)",
+        // As values, where NULL and false differ.
+        "SELECT a.id, EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id) AS e FROM {t} a",
+        "SELECT a.id, NOT EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id AND x.i2 > a.i2) AS e FROM {t} a",
+        "SELECT EXISTS (SELECT 1 FROM {t} WHERE id < 0) AS none, EXISTS (SELECT 1 FROM {t} ORDER BY id LIMIT 5) AS some",
+        "SELECT a.id, a.i4 IN (SELECT x.id FROM {t} x WHERE x.id > 3) AS e, a.i4 NOT IN (SELECT x.i2 FROM {t} x) AS n FROM {t} a",
+        "SELECT a.id, a.i4 IN (SELECT x.i4 FROM {t} x WHERE x.id < 0) AS e, a.i4 + 1 IN (SELECT x.i4 FROM {t} x WHERE x.i2 = a.i2) AS c FROM {t} a",
+        "SELECT EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id) AS e, count(*) FROM {t} a GROUP BY EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id)",
+        "SELECT CASE WHEN a.i4 IN (SELECT id FROM {t}) THEN 'in' WHEN a.b THEN 'b' END AS c FROM {t} a",
         "SELECT a.id FROM {t} a WHERE a.b OR NOT EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id)",
         "SELECT a.id, EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id) FROM {t} a",
         // Above joins.
