@@ -20,7 +20,7 @@ use crate::options::PostgresOptions;
 use crate::passthrough;
 use crate::pool::Pool;
 use crate::reader::split::{self, Split};
-use crate::reader::{self, Job, ReaderStream, is_short};
+use crate::reader::{self, By, Job, ReaderStream, is_short};
 use crate::render::render_bound;
 use crate::types::Types;
 use crate::validate::validate;
@@ -92,6 +92,10 @@ impl Source for PostgresSource {
 
     fn execute(&self, request: RemoteRequest) -> Result<SendableRecordBatchStream> {
         let (inner, schema) = (self.inner.clone(), request.schema.clone());
+        let by = match &request.input {
+            RemoteInput::Query(rel) if is_short(rel, &inner.facts.read()) => By::Consumer,
+            _ => By::Task,
+        };
         let work = move |tx| {
             let work = async move {
                 let job = job_of(&inner, request).await;
@@ -99,7 +103,7 @@ impl Source for PostgresSource {
             };
             work.boxed()
         };
-        Ok(ReaderStream::start(schema, Box::new(work)))
+        Ok(ReaderStream::start(schema, Box::new(work), by))
     }
 
     fn readers(&self, rel: &Rel, table: &TableInfo, rows: Option<u64>, most: Option<usize>) -> usize {

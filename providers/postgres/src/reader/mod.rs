@@ -119,10 +119,24 @@ pub(crate) struct ReaderStream {
 /// Works until all batches are in the channel.
 pub(crate) type Work = Box<dyn FnOnce(mpsc::Sender<Result<Held>>) -> BoxFuture<'static, ()> + Send>;
 
+/// Who does the work.
+pub(crate) enum By {
+    /// A task of its own: rows are decoded while the consumer is busy with those before.
+    Task,
+    /// The consumer, while it waits: for few rows, where handing them from one thread to another would take longer than all else.
+    Consumer,
+}
+
 enum State {
-    Start(Option<Work>),
-    Running(mpsc::Receiver<Result<Held>>, #[allow(dead_code)] SpawnedTask<()>),
+    Start(Option<(Work, By)>),
+    Running(mpsc::Receiver<Result<Held>>, Worker),
     Ended,
+}
+
+enum Worker {
+    Task(#[allow(dead_code)] SpawnedTask<()>),
+    Here(BoxFuture<'static, ()>),
+    Done,
 }
 
 /// A batch with the memory that it is accounted for until the consumer has it.
@@ -133,8 +147,8 @@ pub(crate) struct Held {
 
 impl ReaderStream {
     /// A stream that has not begun.
-    pub(crate) fn start(schema: SchemaRef, work: Work) -> SendableRecordBatchStream {
-        Box::pin(ReaderStream { schema, state: State::Start(Some(work)) })
+    pub(crate) fn start(schema: SchemaRef, work: Work, by: By) -> SendableRecordBatchStream {
+        Box::pin(ReaderStream { schema, state: State::Start(Some((work, by))) })
     }
 }
 
@@ -151,11 +165,21 @@ impl Stream for ReaderStream {
         loop {
             match &mut self.state {
                 State::Start(start) => {
-                    let Some(work) = start.take() else { return Poll::Ready(None) };
+                    let Some((work, by)) = start.take() else { return Poll::Ready(None) };
                     let (tx, rx) = mpsc::channel(READ_AHEAD);
-                    self.state = State::Running(rx, SpawnedTask::spawn(work(tx)));
+                    let worker = match by {
+                        By::Task => Worker::Task(SpawnedTask::spawn(work(tx))),
+                        By::Consumer => Worker::Here(work(tx)),
+                    };
+                    self.state = State::Running(rx, worker);
                 }
-                State::Running(rx, _) => {
+                State::Running(rx, worker) => {
+                    if let Worker::Here(work) = worker
+                        && rx.is_empty()
+                        && work.as_mut().poll(cx).is_ready()
+                    {
+                        *worker = Worker::Done;
+                    }
                     let next = std::task::ready!(rx.poll_recv(cx));
                     if !matches!(next, Some(Ok(_))) {
                         self.state = State::Ended;

@@ -20,7 +20,7 @@ use tokio_postgres::SimpleQueryMessage;
 use super::read::{Failure, Step, copy, pass_on, report, until_cancelled, whole};
 use super::rows::Batches;
 use super::snapshot::{self, ATTEMPTS, Coordinator};
-use super::{Counters, Held, Job, ReaderStream};
+use super::{By, Counters, Held, Job, ReaderStream};
 use crate::error::is_broken;
 use crate::pool::Connection;
 use crate::render::{table_name, text_literal};
@@ -142,7 +142,7 @@ impl Split {
         (0..readers)
             .map(|_| {
                 let split = split.clone();
-                ReaderStream::start(schema.clone(), Box::new(move |tx| Box::pin(async move { split.work(tx).await })))
+                ReaderStream::start(schema.clone(), Box::new(move |tx| Box::pin(async move { split.work(tx).await })), By::Task)
             })
             .collect()
     }

@@ -199,8 +199,9 @@ impl Block {
             let nulls = if key.nulls_first { "NULLS FIRST" } else { "NULLS LAST" };
             block.order.push(format!("{expr} {direction} {nulls}"));
             if matches!(&key.expr, Scalar::Call { op: Op::Source(name), .. } if name == "float_order") {
-                // Among zeros: -0.0 is less. Every other value ties with itself.
-                block.order.push(format!("({}::text <> '-0') {direction} {nulls}", text.operand()));
+                // Among zeros: -0.0 is less. Every other value ties with itself, and is not written out as text to see it.
+                let x = text.operand();
+                block.order.push(format!("({x} <> 0 OR {x}::text <> '-0') {direction} {nulls}"));
             }
         }
         Ok(block)

@@ -11,7 +11,7 @@ SELECT "id", "Odd ""Name" FROM "public"."nasty" WHERE "t" = 'abc'
 SELECT "id", "ten" FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST LIMIT 3
 
 -- order by
-SELECT "id", "e" FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST, "nasty"."f8" DESC NULLS FIRST, ("f8"::text <> '-0') DESC NULLS FIRST, ("e"::text COLLATE "C") ASC NULLS LAST, "nasty"."id" DESC NULLS FIRST
+SELECT "id", "e" FROM "public"."nasty" ORDER BY ("ten" COLLATE "C") ASC NULLS LAST, "nasty"."f8" DESC NULLS FIRST, ("f8" <> 0 OR "f8"::text <> '-0') DESC NULLS FIRST, ("e"::text COLLATE "C") ASC NULLS LAST, "nasty"."id" DESC NULLS FIRST
 
 -- limit and offset
 SELECT "id" FROM "public"."nasty" LIMIT 90 OFFSET 15
