@@ -13,6 +13,8 @@ const WIDTH_UNKNOWN: u32 = 16;
 const DISTINCT_UNKNOWN: u64 = 200;
 /// An unknown number of rows is no reason against a join that certainly gives no more than this.
 const SMALL_RESULT_ROWS: u64 = 1_000;
+/// A result of so many bytes costs less than the second query that it saves.
+const SMALL_RESULT_BYTES: u64 = 1 << 20;
 /// Keys that are followed through a query; each join may add some.
 const KEYS_MAX: usize = 8;
 
@@ -42,6 +44,33 @@ impl ColumnEstimate {
             null_fraction: c.stats.map_or(if c.remote.nullable { 0.1 } else { 0.0 }, |s| s.null_fraction),
             width: c.stats.map_or_else(plain_width, |s| s.average_width),
         }
+    }
+}
+
+/// What the sides of a join would send.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Budget {
+    /// Rows; `None`: not known.
+    pub rows: Option<u64>,
+    /// The sides' keys rule out that the join has more rows than they.
+    pub bounded: bool,
+    /// Bytes, where rows are known.
+    pub bytes: Option<u64>,
+}
+
+impl Budget {
+    /// Of one side.
+    pub(super) fn of(query: &RemoteQuery) -> Budget {
+        match &query.tentative {
+            Some(trial) => trial.budget,
+            None => Budget { rows: query.estimated_rows(), bounded: true, bytes: query.estimated_bytes() },
+        }
+    }
+
+    /// Of two sides.
+    pub(super) fn and(self, other: Budget) -> Budget {
+        let sum = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.saturating_add(b));
+        Budget { rows: sum(self.rows, other.rows), bounded: self.bounded && other.bounded, bytes: sum(self.bytes, other.bytes) }
     }
 }
 
@@ -115,15 +144,24 @@ impl RemoteQuery {
         }
     }
 
-    /// Whether it may well send more rows than `budget`.
-    pub(super) fn exceeds(&self, budget: Option<u64>) -> bool {
+    /// Bytes to plan with.
+    pub(super) fn estimated_bytes(&self) -> Option<u64> {
+        self.estimated_rows().map(|rows| rows.saturating_mul(self.row_width() as u64))
+    }
+
+    /// Whether it may well send more than `budget`.
+    pub(super) fn exceeds(&self, budget: Budget) -> bool {
         if self.rows_max.is_some_and(|m| m <= SMALL_RESULT_ROWS) {
             return false;
         }
-        match (self.estimated_rows(), budget) {
+        let rows = match (self.estimated_rows(), budget.rows) {
+            _ if budget.bounded => false,
             (Some(rows), Some(budget)) => rows > budget,
             _ => true,
-        }
+        };
+        // Each row of a join repeats what is wide on the other side.
+        let bytes = self.estimated_bytes().zip(budget.bytes).is_some_and(|(bytes, max)| bytes > max.max(SMALL_RESULT_BYTES));
+        rows || bytes
     }
 
     /// The groups of these columns; `None` where a column is computed or not known.

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::class::{Class, Dialect};
 use super::convert::Converter;
-use super::estimate::ColumnEstimate;
+use super::estimate::{Budget, ColumnEstimate};
 use super::ir::{Op, Rel, RemoteType, Scalar, ScanColumn};
 use super::report::{Part, Report};
 use crate::catalog::Connector;
@@ -51,8 +51,8 @@ pub struct RemoteQuery {
 /// A join that would send more rows than its sides, unless an aggregate or a limit above it goes to the source too.
 #[derive(Debug)]
 pub struct Tentative {
-    /// The rows that the sides would send.
-    pub budget: Option<u64>,
+    /// What the sides would send.
+    pub budget: Budget,
     /// The join as it runs here, over its sides.
     pub local: LogicalPlan,
     /// The operators absorbed since, from below, each with the ordinal of its input that is the one before.

@@ -383,6 +383,23 @@ fn queries() -> Vec<(&'static str, Rel)> {
         ),
         ("one row", grouped(scan(), vec![], vec![count(), filtered])),
         ("aggregate of an aggregate", grouped(group_of(), vec![], vec![count()])),
+        (
+            "grouping sets, then a condition and a limit",
+            limit(
+                Rel::Filter {
+                    input: Box::new(Rel::GroupingSets {
+                        input: Box::new(filter(eq("t", "abc"))),
+                        keys: vec![key("b"), key("ci"), key("f8")],
+                        sets: vec![vec![0, 1, 2], vec![1], vec![]],
+                        id: d.grouping_id(3, &DataType::UInt8).unwrap(),
+                        aggregates: vec![count(), aggregate(AggregateFunction::Sum, Some("i4"), false, DataType::Int64)],
+                    }),
+                    predicate: Scalar::call(Op::IsNotNull, vec![Scalar::Column(0)], RemoteType::boolean(false)),
+                },
+                0,
+                Some(3),
+            ),
+        ),
         ("distinct", Rel::Distinct { input: Box::new(project(scan(), &["i4", "b"])) }),
         (
             "sort above distinct",

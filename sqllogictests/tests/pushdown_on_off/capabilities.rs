@@ -146,6 +146,7 @@ const CAPABILITIES: &[Capability] = &[
     ("JOIN_LEFT", true, "SELECT a.id, x.i2 FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id", &["LEFT JOIN"]),
     ("JOIN_SEMI", true, "SELECT id FROM {t} WHERE id IN (SELECT i4 FROM {t})", &["EXISTS ("]),
     ("JOIN_ANTI", true, "SELECT id FROM {t} a WHERE NOT EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id)", &["NOT EXISTS ("]),
+    ("JOIN_UNDER_A_LOCAL_FILTER", true, "SELECT a.id, x.i2 FROM {t} a JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> 'x'", &[" JOIN "]),
     ("JOIN_THAT_SENDS_MORE_ROWS", false, "SELECT a.id, x.id FROM {t} a JOIN {t} x ON a.b = x.b", &["JOIN"]),
     ("AGGREGATION_OVER_JOIN", true, "SELECT x.t, count(*) FROM {t} a JOIN {t} x ON a.i4 = x.id GROUP BY x.t", &["JOIN", "GROUP BY"]),
     ("UNION", true, "SELECT id FROM {t} UNION ALL SELECT i4 FROM {t}", &["UNION ALL"]),

@@ -63,6 +63,16 @@ pub fn all() -> Vec<Case> {
         out.push(ours(format!("SELECT a.id FROM {{t}} a WHERE a.{a} NOT IN (SELECT {b} FROM {{t}} WHERE id < 9)")));
     }
     for sql in [
+        // Conditions that are finished here, above the join: under aliases and projections, over columns that nothing else needs.
+        "SELECT a.id, x.i2 FROM {t} a JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> md5('abc') AND x.i8 - x.i8 = 0",
+        "SELECT a.k, x.i2 FROM (SELECT id AS t, i4 AS k FROM {t} WHERE md5(t) <> md5('abc')) a JOIN {t} x ON a.k = x.id",
+        "SELECT a.id, x.id FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> md5('abc')",
+        "SELECT a.id, x.id FROM {t} a LEFT JOIN (SELECT id, i2 FROM {t} WHERE md5(t) <> md5('abc')) x ON a.i4 = x.id",
+        "SELECT a.id FROM {t} a WHERE md5(a.t) <> md5('abc') AND a.i4 IN (SELECT id FROM {t})",
+        "SELECT a.id FROM {t} a WHERE md5(a.t) <> md5('abc') AND (a.b OR a.i4 IN (SELECT id FROM {t}))",
+        "SELECT a.id FROM {t} a WHERE a.i4 IN (SELECT id FROM {t} WHERE md5(t) <> md5('abc'))",
+        "SELECT a.id, x.id, y.id FROM {t} a JOIN {t} x ON a.i4 = x.id JOIN {t} y ON x.i2 = y.id WHERE md5(x.t) <> md5('abc') AND md5(y.vc) <> 'x'",
+        "SELECT count(*) FROM {t} a JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> md5('abc')",
         // Many to one, self joins, columns of one name.
         "SELECT a.id, x.id, a.t, x.t FROM {t} a JOIN {t} x ON a.i4 = x.id",
         "SELECT * FROM (SELECT id, b FROM {t}) a JOIN (SELECT id, b FROM {t}) x ON a.id = x.id",

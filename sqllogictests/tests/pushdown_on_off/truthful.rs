@@ -1,6 +1,6 @@
 //! What is declared is pushed: the remote text in EXPLAIN. An optimisation that is lost gives right answers, slowly; only this notices.
 
-use super::setup;
+use super::{answer, setup};
 
 /// A query, and what its remote text must hold.
 const PUSHED: &[(&str, &[&str])] = &[
@@ -40,6 +40,13 @@ const PUSHED: &[(&str, &[&str])] = &[
     ("SELECT a.id, x.t FROM {t} a JOIN {t} x ON a.i4 = x.id", &[" AS q1 JOIN ", "q1.\"i4\" = q2.\"id\""]),
     ("SELECT a.id FROM {t} a JOIN {t} x ON a.i8 = x.id", &["q1.\"i8\" = q2.\"id\""]),
     ("SELECT a.id, x.vc FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id AND x.t = 'abc'", &["LEFT JOIN", "q2.\"t\" = 'abc'"]),
+    // What is finished here is finished above the join.
+    ("SELECT a.id, x.i2 FROM {t} a JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> 'x'", &[" AS q1 JOIN ", "q1.\"i4\" = q2.\"id\""]),
+    ("SELECT a.id, x.i2 FROM {t} a JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> 'x' AND x.f8 * 2 > 1", &[" AS q1 JOIN "]),
+    ("SELECT a.id, x.i2 FROM {t} a JOIN (SELECT id AS k, i2 FROM {t} WHERE f8 * 2 > 1) x ON a.i4 = x.k", &[" AS q1 JOIN "]),
+    ("SELECT a.id, x.i2 FROM {t} a LEFT JOIN {t} x ON a.i4 = x.id WHERE md5(a.t) <> 'x'", &["LEFT JOIN"]),
+    ("SELECT a.id FROM {t} a WHERE md5(a.t) <> 'x' AND a.i4 IN (SELECT id FROM {t})", &["EXISTS ("]),
+    ("SELECT b, i2, count(*) FROM {t} GROUP BY ROLLUP (b, i2)", &["GROUP BY GROUPING SETS ((), (\"b\"), (\"b\", \"i2\"))"]),
     ("SELECT count(*) FROM {t} a JOIN {t} x ON a.ci = x.ten", &["SELECT count(*)", "(q1.\"ci\"::text COLLATE \"C\") = q2.\"ten\""]),
     ("SELECT id FROM {t} a WHERE NOT EXISTS (SELECT 1 FROM {t} x WHERE x.i4 = a.id)", &["NOT EXISTS (SELECT FROM"]),
     ("SELECT id FROM {t} WHERE id NOT IN (SELECT i4 FROM {t})", &["q2.\"i4\" IS NULL", "NOT EXISTS"]),
@@ -124,4 +131,32 @@ async fn what_is_declared_is_pushed() {
         }
     }
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// A narrow table with many rows, and a wide one that few of them would repeat again and again.
+const WIDE: &str = "CREATE TABLE dims AS SELECT i AS id, 'd' || i AS name, repeat(md5(i::text), 60) AS doc FROM generate_series(1, 50) i;
+    ALTER TABLE dims ADD PRIMARY KEY (id);
+    CREATE TABLE events AS SELECT i AS id, 1 + i % 50 AS dim FROM generate_series(1, 20000) i; ANALYZE";
+
+#[tokio::test]
+async fn a_join_does_not_send_more_bytes_than_its_tables() {
+    let s = setup().await;
+    s.postgres.psql(WIDE).unwrap();
+    let create = format!(
+        "CREATE CONNECTOR wide TYPE postgres OPTIONS (host '127.0.0.1', port {}, database 'postgres', user 'postgres', sslmode 'disable')",
+        s.postgres.port()
+    );
+    s.on.simple_query(&create).await.unwrap();
+    for (sql, joined) in [
+        ("SELECT e.id, d.doc FROM wide.public.events e JOIN wide.public.dims d ON e.dim = d.id", false),
+        ("SELECT e.id, d.doc FROM wide.public.events e LEFT JOIN wide.public.dims d ON e.dim = d.id", false),
+        ("SELECT e.id, d.id FROM wide.public.events e JOIN wide.public.dims d ON e.dim = d.id", true),
+        ("SELECT d.doc, count(*) FROM wide.public.events e JOIN wide.public.dims d ON e.dim = d.id GROUP BY d.doc", true),
+        ("SELECT e.id, d.doc FROM wide.public.events e JOIN wide.public.dims d ON e.dim = d.id ORDER BY e.id LIMIT 20", true),
+        ("SELECT e.id, d.doc FROM wide.public.events e JOIN wide.public.dims d ON e.dim = d.id WHERE e.id = 7", true),
+    ] {
+        let text = remote(&s.on, sql).await;
+        assert_eq!(text.contains("JOIN"), joined, "{sql}: {text}");
+        assert_eq!(answer(&s.on, sql).await.unwrap(), answer(&s.off, sql).await.unwrap(), "{sql}");
+    }
 }

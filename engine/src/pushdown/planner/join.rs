@@ -9,13 +9,14 @@ use arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, DFSchemaRef, JoinType, NullEquality};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Filter, Join, LogicalPlan};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, Filter, Join, LogicalPlan, Projection, build_join_schema};
 
+use super::lift::Lifted;
 use super::notes::annotate;
-use super::projection::as_remote;
 use super::{null_aware, pushing, regroup, same_connector, tentative};
 use crate::pushdown::class::{Class, Typed};
 use crate::pushdown::convert::Converter;
+use crate::pushdown::estimate::Budget;
 use crate::pushdown::ir::{JoinKind, Op, Rel, RemoteType, Scalar};
 use crate::pushdown::node::RemoteNode;
 use crate::pushdown::remote::{RemoteQuery, Tentative};
@@ -25,36 +26,64 @@ use crate::pushdown::report::{Part, Report};
 const COMPARED_ONE_BY_ONE: u64 = 1_000_000;
 
 pub(super) fn absorb(j: &Join) -> DfResult<Option<LogicalPlan>> {
-    let (Some((left, above_left)), Some((right, above_right))) = (side(&j.left), side(&j.right)) else { return elsewhere(j) };
-    let movable = (above_left.is_empty() || left_commutes(j.join_type)) && (above_right.is_empty() || j.join_type == JoinType::Inner);
+    let (Some(left), Some(right)) = (Lifted::of(&j.left), Lifted::of(&j.right)) else { return elsewhere(j) };
+    let movable = (left.above.is_empty() || left_commutes(j.join_type)) && (right.above.is_empty() || j.join_type == JoinType::Inner);
     if !movable {
         return elsewhere(j);
     }
-    if !pushing(&left) || !pushing(&right) {
+    if !pushing(&left.node) || !pushing(&right.node) {
         return Ok(None);
     }
+    if !left.above.is_empty() || !right.above.is_empty() {
+        return match lifted(j, left, right)? {
+            Ok(joined) => Ok(Some(joined)),
+            Err(reason) => refused(j, &reason).map(Some),
+        };
+    }
+    let (left, right) = (left.node, right.node);
     if left.query.tentative.is_some() && right.query.tentative.is_some() {
         let right = tentative::settled(&j.right)?;
         let again = LogicalPlan::Join(Join { right: Arc::new(right), ..j.clone() });
         return Ok(Some(super::absorb(&again)?.unwrap_or(again)));
     }
     match join(j, &left, &right) {
-        Ok(mut joined) => {
-            joined.residual.splice(0..0, above_left.into_iter().chain(above_right));
-            joined.into_plan().map(Some)
-        }
+        Ok(joined) => joined.into_plan().map(Some),
         Err(reason) => refused(j, &reason).map(Some),
     }
 }
 
-/// A side as a remote query, with the conditions that are finished above it here. They may as well be finished above the join.
-fn side(plan: &LogicalPlan) -> Option<(RemoteNode, Vec<Expr>)> {
-    match plan {
-        LogicalPlan::Filter(f) if !f.predicate.is_volatile() => {
-            Some((as_remote(&f.input)?, split_conjunction(&f.predicate).into_iter().cloned().collect()))
+/// A join of sides with conditions that are finished here: they are finished above it, over columns that they alone may need, which then go.
+fn lifted(j: &Join, left: Lifted, right: Lifted) -> DfResult<Result<LogicalPlan, String>> {
+    let above: Vec<Expr> = left.above.into_iter().chain(right.above).collect();
+    // Columns of one name on both sides, of which one is in the way only here.
+    let Ok(schema) = build_join_schema(&left.node.schema, &right.node.schema, &j.join_type) else {
+        return Ok(Err("a condition that is finished locally needs a column whose name is taken".into()));
+    };
+    let (l, r) = (Arc::new(left.node.clone().into_plan()), Arc::new(right.node.clone().into_plan()));
+    let wider = Join { left: l, right: r, schema: Arc::new(schema), ..j.clone() };
+    let mut joined = match join(&wider, &left.node, &right.node) {
+        Ok(joined) => joined,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    // Above a condition nothing more is absorbed that could make good what the join multiplies.
+    if let Some(trial) = &joined.node.query.tentative {
+        if joined.node.query.exceeds(trial.budget) {
+            return Ok(Err(sends_more(&joined.node.query, trial.budget)));
         }
-        plan => Some((as_remote(plan)?, vec![])),
+        let query = RemoteQuery { tentative: None, ..joined.node.query.as_ref().clone() };
+        joined.node = RemoteNode { query: Arc::new(query), schema: joined.node.schema };
     }
+    joined.residual.splice(0..0, above);
+    let plan = joined.into_plan()?;
+    let columns = j.schema.columns();
+    if plan.schema().columns() == columns {
+        return Ok(Ok(plan));
+    }
+    if !columns.iter().all(|c| plan.schema().has_column(c)) {
+        return Ok(Err("its columns have other names above a condition that is finished locally".into()));
+    }
+    let columns = columns.into_iter().map(Expr::Column).collect();
+    Ok(Ok(LogicalPlan::Projection(Projection::try_new_with_schema(columns, Arc::new(plan), j.schema.clone())?)))
 }
 
 /// A condition on the left side alone is the same above the join.
@@ -224,21 +253,23 @@ pub(super) fn join(j: &Join, left: &RemoteNode, right: &RemoteNode) -> Result<Jo
             return Err(format!("{} would arrive as {} instead of {}", f.name(), t.arrow, f.data_type()));
         }
     }
-    if estimate.multiplies {
-        let one = |n: &RemoteNode| n.query.tentative.as_ref().map_or(n.query.estimated_rows(), |t| t.budget);
-        let budget = one(left).zip(one(right)).map(|(l, r)| l.saturating_add(r));
-        let trial = query.exceeds(budget);
-        if trial && pairs.is_empty() {
-            return Err(more_rows(&query, budget));
+    let mut budget = Budget::of(&left.query).and(Budget::of(&right.query));
+    budget.bounded &= !estimate.multiplies;
+    let on_trial = left.query.tentative.as_ref().or(right.query.tentative.as_ref());
+    match on_trial {
+        Some(t) if !estimate.multiplies => {
+            query.tentative = Some(Arc::new(Tentative { budget, local: t.local.clone(), above: vec![] }));
         }
-        if trial || left.query.tentative.is_some() || right.query.tentative.is_some() {
-            let local = refused(j, &more_rows(&query, budget)).map_err(|e| e.strip_backtrace())?;
-            query.tentative = Some(Arc::new(Tentative { budget, local, above: vec![] }));
+        on_trial => {
+            let trial = query.exceeds(budget);
+            if trial && pairs.is_empty() && estimate.multiplies {
+                return Err(sends_more(&query, budget));
+            }
+            if trial || on_trial.is_some() {
+                let local = refused(j, &sends_more(&query, budget)).map_err(|e| e.strip_backtrace())?;
+                query.tentative = Some(Arc::new(Tentative { budget, local, above: vec![] }));
+            }
         }
-    } else if let Some(t) = left.query.tentative.as_ref().or(right.query.tentative.as_ref()) {
-        let other = if left.query.tentative.is_some() { right } else { left };
-        let budget = t.budget.zip(other.query.estimated_rows()).map(|(b, o)| b.saturating_add(o));
-        query.tentative = Some(Arc::new(Tentative { budget, local: t.local.clone(), above: vec![] }));
     }
     let class = if reasons.is_empty() { Class::Exact } else { Class::Rewritten };
     query.report.notes.extend(report.notes);
@@ -246,9 +277,10 @@ pub(super) fn join(j: &Join, left: &RemoteNode, right: &RemoteNode) -> Result<Jo
     Ok(Joined { node: RemoteNode { query: Arc::new(query), schema: j.schema.clone() }, residual })
 }
 
-fn more_rows(query: &RemoteQuery, budget: Option<u64>) -> String {
-    match (query.estimated_rows(), budget) {
-        (Some(rows), Some(budget)) => format!("the join would send about {rows} rows, its sides {budget}"),
+fn sends_more(query: &RemoteQuery, budget: Budget) -> String {
+    match (query.estimated_rows(), budget.rows, query.estimated_bytes(), budget.bytes) {
+        (Some(rows), Some(sides), ..) if rows > sides => format!("the join would send about {rows} rows, its sides {sides}"),
+        (.., Some(bytes), Some(sides)) => format!("the join would send about {} kB, its sides {} kB", bytes / 1024, sides / 1024),
         _ => "neither side has a key on the join's columns, and the source has no row counts: ANALYZE there gives them".into(),
     }
 }

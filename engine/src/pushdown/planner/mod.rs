@@ -7,6 +7,7 @@
 mod aggregate;
 mod filter;
 mod join;
+mod lift;
 mod limit;
 mod names;
 mod notes;

@@ -31,6 +31,9 @@ SELECT count(*), count(*) FILTER (WHERE "vc" = 'x') FROM "public"."nasty"
 -- aggregate of an aggregate
 SELECT count(*) FROM (SELECT "ten" AS c0, "ci"::text COLLATE "C" AS c1, "f8" + '0'::double precision AS c2, count(*) AS c3, sum("i4") AS c4, sum("i8")::bigint AS c5, sum("n10") AS c6, min("ten" COLLATE "C") AS c7, bool_or("b") AS c8, count(DISTINCT "tnd" COLLATE "C") AS c9 FROM "public"."nasty" WHERE "t" = 'abc' GROUP BY "ten", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision)) AS q1
 
+-- grouping sets, then a condition and a limit
+SELECT q1.c0, q1.c1, q1.c2, q1.c3, q1.c4, q1.c5 FROM (SELECT "b" AS c0, "ci"::text COLLATE "C" AS c1, "f8" + '0'::double precision AS c2, GROUPING("b", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision)) AS c3, count(*) AS c4, sum("i4") AS c5 FROM "public"."nasty" WHERE "t" = 'abc' GROUP BY GROUPING SETS (("b", ("ci"::text COLLATE "C"), ("f8" + '0'::double precision)), (("ci"::text COLLATE "C")), ())) AS q1 WHERE q1.c0 IS NOT NULL LIMIT 3
+
 -- distinct
 SELECT DISTINCT "i4", "b" FROM "public"."nasty"
 
