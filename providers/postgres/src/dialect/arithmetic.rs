@@ -117,8 +117,8 @@ fn overflow_reason(name: &str) -> String {
     format!("{name} arithmetic that could overflow is evaluated here: the error must not depend on the order of evaluation")
 }
 
-/// numeric is exact at the source. It is the same here as long as the result's precision is the full one: cut to 38 or 76 digits, the sum or product
-/// of two values may not fit.
+/// numeric is exact at the source. It is the same here as long as the result has its full scale. Its precision may be cut to the most that a decimal
+/// has: what then does not fit is an error here, and one less there, unless it is a column of the answer, where the reader says the same.
 fn decimals(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
     let shape = |t: &DataType| match t {
         DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => Some((i32::from(*p), i32::from(*s))),
@@ -141,8 +141,9 @@ fn decimals(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
         // The scale of a quotient is chosen by other rules, and the last digit is cut here and rounded there.
         _ => return Judgement::no("numeric division has another scale and rounding at the source"),
     };
-    if got != full {
-        return Judgement::no("numeric arithmetic whose result is cut in precision is evaluated here");
+    let digits_max = if matches!(result, DataType::Decimal128(..)) { 38 } else { 76 };
+    if got != (full.0.min(digits_max), full.1) {
+        return Judgement::no("numeric arithmetic whose result is cut in scale is evaluated here");
     }
     let ty = numeric(result, a.ty.nullable || b.ty.nullable);
     let made = call(op.clone(), vec![a.scalar.clone(), b.scalar.clone()], ty);
