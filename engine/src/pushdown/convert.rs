@@ -57,8 +57,12 @@ impl<'a> Converter<'a> {
 
     /// The condition as a pre-filter: exact for most rows, and it keeps all others.
     fn for_most_rows(&self, expr: &Expr) -> Option<Judgement> {
-        let calls = expr.exists(|e| Ok(matches!(e, Expr::ScalarFunction(_) | Expr::Cast(_)))).unwrap_or(false);
-        if !calls {
+        let computes = |e: &Expr| match e {
+            Expr::ScalarFunction(_) | Expr::Cast(_) => true,
+            Expr::BinaryExpr(b) => matches!(b.op, Operator::Plus | Operator::Minus),
+            _ => false,
+        };
+        if !expr.exists(|e| Ok(computes(e))).unwrap_or(false) {
             return None;
         }
         self.mostly.replace(Some(vec![]));

@@ -65,6 +65,8 @@ pub(super) const INTEGERS: &[Function] = &[
     f("CAST(extract(month FROM {}) AS bigint)", &[Ts]),
     f("CAST(date_part('day', {}) AS bigint)", &[Tz]),
     f("CAST(extract(dow FROM {}) AS bigint)", &[Date]),
+    f("CAST(({} - DATE '2024-02-28') AS bigint)", &[Date]),
+    f("CAST(cardinality({}) AS bigint)", &[Ints]),
 ];
 
 /// Numbers to numbers of the same family: integers and numerics.
@@ -134,6 +136,7 @@ pub(super) const ARRAYS: &[Function] = &[
     f("(({})[1] = 2)", &[Ints]),
     f("(({})[2] IS NULL)", &[Ints]),
     f("(({})[1] = {})", &[Texts, Plain]),
+    f("(cardinality({}) > 1)", &[Texts]),
 ];
 
 /// To timestamp.
@@ -144,6 +147,8 @@ pub(super) const TIMESTAMPS: &[Function] = &[
     f("CAST({} AS timestamp)", &[Date]),
     f("({} + INTERVAL '1 day')", &[Ts]),
     f("({} - INTERVAL '1 month')", &[Ts]),
+    f("({} + INTERVAL '1 year 1 month 2 hours')", &[Ts]),
+    f("({} + INTERVAL '1 month')", &[Date]),
 ];
 
 /// To timestamptz.
@@ -151,4 +156,5 @@ pub(super) const INSTANTS: &[Function] =
     &[f("date_trunc('day', {})", &[Tz]), f("date_trunc('year', {})", &[Tz]), f("({} + INTERVAL '2 hours')", &[Tz])];
 
 /// To date.
-pub(super) const DATES: &[Function] = &[f("CAST({} AS date)", &[Ts]), f("CAST({} AS date)", &[Tz])];
+pub(super) const DATES: &[Function] =
+    &[f("CAST({} AS date)", &[Ts]), f("CAST({} AS date)", &[Tz]), f("({} + 1)", &[Date]), f("({} - 30)", &[Date])];

@@ -247,6 +247,7 @@ fn functions() -> Vec<(String, Judgement)> {
         out.push((format!("greatest({name}, 'b')"), f("greatest", &[col(name), s("b")], utf8())));
     }
     let decimal = |p: u8, scale: i8| DataType::Decimal128(p, scale);
+    let iv = |m, d, us| lit(Value::Interval(m, d, us), DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano));
     for (what, judgement) in [
         ("substr, negative count", f("substr", &[col("t"), i(2), i(-1)], utf8())),
         ("substr, start of a column", f("substr", &[col("t"), col("i8")], utf8())),
@@ -283,6 +284,12 @@ fn functions() -> Vec<(String, Judgement)> {
             dialect().scalar(&Op::Plus, &[narrow, i4(1)], &int())
         }),
         ("b::int", dialect().scalar(&Op::Cast, &[col("b")], &int())),
+        ("ts + 1 month", dialect().scalar(&Op::Plus, &[col("ts"), iv(1, 0, 0)], &DataType::Timestamp(MICROS, None))),
+        ("ts - 1 day", dialect().scalar(&Op::Minus, &[col("ts"), iv(0, 1, 0)], &DataType::Timestamp(MICROS, None))),
+        ("ts + 20000 years", dialect().scalar(&Op::Plus, &[col("ts"), iv(240_000, 0, 0)], &DataType::Timestamp(MICROS, None))),
+        ("d + 3", dialect().scalar(&Op::Plus, &[col("d"), iv(0, 0, 3 * 86_400_000_000)], &DataType::Date32)),
+        ("d - d", dialect().scalar(&Op::Minus, &[col("d"), col("d")], &DataType::Int64)),
+        ("d::timestamp", dialect().scalar(&Op::Cast, &[col("d")], &DataType::Timestamp(MICROS, None))),
         ("jb ->> 'k'", f("fjord_json_get_text", &[col("jb"), s("k")], utf8())),
         ("jb -> 0", f("fjord_json_get", &[col("jb"), i(0)], utf8())),
         ("jb -> a bigint", f("fjord_json_get", &[col("jb"), i(5_000_000_000)], utf8())),

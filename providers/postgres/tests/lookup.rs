@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use fjord_engine::SqlState;
-use fjord_engine::pushdown::{Family, Op, Rel, RemoteType, Scalar, Value};
+use fjord_engine::pushdown::{Family, JoinKind, Op, Rel, RemoteType, Scalar, Value};
 use fjord_engine::source::{RemoteInput, Source, TableInfo};
 use fjord_harness::Postgres;
 use support::*;
@@ -89,6 +89,37 @@ async fn lookups_by_key_share_one_statement_and_statements_are_bounded() {
     assert_eq!(prepared(&source).await, 64);
     // A large result does not go this way.
     assert_eq!(exact(&read(&source, &t).await.unwrap(), 0).len(), 5000);
+    assert!(last(&client).await.contains("; COPY ("));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lookups_through_a_join_share_one_statement() {
+    let pg = Postgres::start().unwrap();
+    pg.psql(
+        "CREATE TABLE t (a bigint PRIMARY KEY, b text); INSERT INTO t SELECT i, 'x' || i FROM generate_series(1, 5000) i;
+         CREATE TABLE u (a bigint, n bigint); INSERT INTO u SELECT i / 2, i FROM generate_series(1, 9000) i; ANALYZE",
+    )
+    .unwrap();
+    let client = pg.client().await.unwrap();
+    let source = over(&pg, &[("pool_size", "1")]);
+    let catalog = source.introspect().await.unwrap();
+    let (t, u) = (table(&catalog, "t"), table(&catalog, "u"));
+    let schema = Arc::new(arrow::datatypes::Schema::new([t.arrow_schema().fields().to_vec(), u.arrow_schema().fields().to_vec()].concat()));
+    let joined = |id: i64| {
+        let RemoteInput::Query(left) = key(&t, id) else { unreachable!() };
+        let on = Scalar::call(Op::Eq, vec![Scalar::Column(0), Scalar::Column(2)], RemoteType::boolean(true));
+        RemoteInput::Query(Rel::Join { left: Box::new(left), right: Box::new(scan(&u).0), kind: JoinKind::Inner, on: Some(on) })
+    };
+    for id in [7, 11, 4000] {
+        let rows = collect(&source, joined(id), schema.clone()).await.unwrap();
+        assert_eq!(exact(&rows, 3), [(id * 2).to_string(), (id * 2 + 1).to_string()]);
+        assert!(last(&client).await.contains("= $1::bigint"), "{}", last(&client).await);
+    }
+    assert_eq!(prepared(&source).await, 1);
+    // Neither side is known to be short.
+    let RemoteInput::Query(Rel::Join { right, kind, on, .. }) = joined(7) else { unreachable!() };
+    let all = Rel::Join { left: Box::new(scan(&t).0), right, kind, on };
+    collect(&source, RemoteInput::Query(all), schema).await.unwrap();
     assert!(last(&client).await.contains("; COPY ("));
 }
 

@@ -283,6 +283,11 @@ pub fn arrays() -> Vec<Case> {
         ("ai[-1] = 2", false),
         ("ai[0] IS NULL", true),
         ("cardinality(ai) = 2", true),
+        ("NOT (cardinality(ai) > 1)", true),
+        ("cardinality(at) IN (0, 2)", true),
+        ("array_length(ai, 1) = 2", true),
+        ("array_has_any(ai, ARRAY[1, 3])", false),
+        ("NOT array_has_any(ai, ARRAY[1, 3])", false),
     ] {
         out.push(condition(expr, agrees));
     }
@@ -321,6 +326,27 @@ pub fn times() -> Vec<Case> {
             out.push(condition(&format!("date_part('{field}', {c}) = 12"), true));
         }
     }
+    // Shifted by days and intervals: ends of months, leap days, the seconds of a day.
+    for by in ["interval '1 day'", "interval '1 month'", "interval '13 months 2 days 03:04:05.000001'", "interval '00:00:00.5'"] {
+        for c in ["ts", "tz"] {
+            for op in ["+", "-"] {
+                out.push(same(format!("SELECT id, {c} {op} {by} FROM {{t}} WHERE {ours_alone}")));
+                let guarded = format!("CASE WHEN {ours_alone} THEN {c} {op} {by} END");
+                out.push(condition(&format!("{guarded} > '2024-01-01'"), true));
+                out.push(condition(&format!("NOT ({guarded} > '2024-01-01')"), true));
+            }
+        }
+        out.push(same(format!("SELECT ts + {by} AS k, count(*) FROM {{t}} WHERE {ours_alone} GROUP BY 1")));
+        out.push(same(format!("SELECT id, d + {by} FROM {{t}} WHERE d > '1800-01-01' AND d < '2200-01-01'")));
+    }
+    for days in ["1", "400", "-30"] {
+        out.push(same(format!("SELECT id, d + ({days}) FROM {{t}} WHERE d > '1800-01-01' AND d < '2200-01-01'")));
+        out.push(same(format!("SELECT id, d - ({days}) FROM {{t}} WHERE d > '1800-01-01' AND d < '2200-01-01'")));
+        out.push(condition(&format!("d - DATE '2024-02-28' > {days} AND d > '-infinity' AND d < 'infinity'"), true));
+        out.push(ours(format!("SELECT id FROM {{t}} WHERE d - DATE '2024-02-28' = {days}")));
+        out.push(ours(format!("SELECT id FROM {{t}} WHERE NOT (d - DATE '2024-02-28' <= {days})")));
+    }
+    out.push(condition("ts > now() - interval '1 day' AND ts < '2900-01-01'", true));
     for predicate in [
         "date_trunc('day', ts) = '2024-02-29'",
         "date_trunc('month', ts) < '2024-02-29' AND ts > '1900-01-01'",

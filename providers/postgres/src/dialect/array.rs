@@ -20,6 +20,8 @@ pub(super) fn function(dialect: &PostgresDialect, name: &str, args: &[Typed], re
         ("array_has_any", [array, part]) | ("array_has_any", [part, array]) if part.literal().is_some() => {
             Some(contains("&&", array, part))
         }
+        ("cardinality", [array]) => Some(cardinality(array, result)),
+        ("array_length", _) => Some(Err("array_length of an empty array is 0 here and NULL in Postgres".into())),
         ("array_element", [array, n]) => Some(element(array, n, result)),
         _ => None,
     }
@@ -85,6 +87,19 @@ fn contains(sign: &str, array: &Typed, literal: &Typed) -> Result<Judgement, Str
     };
     let literal = Scalar::Literal(Value::List(items.clone()), list);
     let made = call(Op::Source(sign.into()), vec![array.scalar.clone(), literal], RemoteType::boolean(array.ty.nullable));
+    Ok(Judgement::exact(made.scalar, made.ty))
+}
+
+/// The number of elements. An array of several dimensions is not read here at all.
+fn cardinality(array: &Typed, result: &DataType) -> Result<Judgement, String> {
+    if !matches!(array.ty.family, Family::Array(_)) || array.literal().is_some() || *result != DataType::UInt64 {
+        return Err(format!("cardinality of {} as {result} is evaluated here", describe(&array.ty)));
+    }
+    let made = call(
+        Op::Function("cardinality".into()),
+        vec![array.scalar.clone()],
+        plain("integer", Family::UInt(64), result.clone(), array.ty.nullable),
+    );
     Ok(Judgement::exact(made.scalar, made.ty))
 }
 

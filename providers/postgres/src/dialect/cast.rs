@@ -5,6 +5,7 @@ use fjord_engine::pushdown::{Family, Judgement, Op, RemoteType, Scalar, Typed};
 
 use super::PostgresDialect;
 use super::array;
+use super::shift::MIDNIGHT;
 use super::types::{AS_WIDE, WIDEN_16, WIDEN_32, arrow_bits, as_text, call, collate_c, describe, int, numeric, plain, sound, wider_there};
 
 impl PostgresDialect {
@@ -48,6 +49,14 @@ impl PostgresDialect {
                 let day = call(Op::Cast, vec![utc.scalar], plain("date", Family::Date, target.clone(), a.ty.nullable));
                 Judgement::rewritten(day.scalar, day.ty, "the day of a timestamptz is taken in UTC on both sides")
             }
+            // Days beyond what this side holds in microseconds, and infinite ones, raise here.
+            (Family::Date, DataType::Timestamp(TimeUnit::Microsecond, None)) => {
+                let midnight =
+                    call(Op::Source(MIDNIGHT.into()), vec![a.scalar.clone()], plain("timestamp", Family::Timestamp, target.clone(), true));
+                Judgement::rewritten(midnight.scalar, midnight.ty, "guarded for infinity and the end of the range")
+            }
+            // The number of an array's elements.
+            (Family::UInt(64), DataType::Int64) => sent(a, plain("bigint", Family::Int(64), target.clone(), a.ty.nullable)),
             _ => Judgement::no(format!("a cast of {} to {target} is not proven equal on Postgres", describe(&a.ty))),
         }
     }

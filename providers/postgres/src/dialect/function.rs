@@ -14,6 +14,7 @@ pub(crate) const WRITTEN: &[&str] = &[
     "abs",
     "ascii",
     "btrim",
+    "cardinality",
     "ceil",
     "char_length",
     "concat",

@@ -20,6 +20,7 @@ mod keys;
 mod mostly;
 mod numeric;
 mod pattern;
+mod shift;
 mod text;
 mod time;
 mod types;
@@ -33,6 +34,7 @@ use fjord_engine::pushdown::{
 pub(crate) use function::WRITTEN;
 pub(crate) use json::{ESCAPED, OPERATORS};
 pub(crate) use mostly::{LOOKS_LIKE, pattern};
+pub(crate) use shift::{AFTER_CHRIST, BACK, DAYS_BETWEEN, FINITE, FORWARD, MIDNIGHT};
 pub(crate) use time::{EXTRACT, TRUNCATE};
 pub(crate) use types::{AS_WIDE, WIDEN_16, WIDEN_32, plain_digits};
 
@@ -92,7 +94,7 @@ impl Dialect for PostgresDialect {
                 _ => wrong_arity(op),
             },
             Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => match args {
-                [a, b] => arithmetic::binary(op, a, b, result),
+                [a, b] => shift::judge(op, a, b, result).unwrap_or_else(|| arithmetic::binary(op, a, b, result)),
                 _ => wrong_arity(op),
             },
             Op::Negate => match args {

@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use fjord_engine::pushdown::{Family, Mostly, Op, RemoteType, Scalar, Typed, Value};
 
 use super::types::{c_text, call, collate_c, int, numeric, plain, texty};
-use super::{PostgresDialect, json};
+use super::{PostgresDialect, json, shift};
 
 /// The renderer's test of a text against one of [`pattern`]'s.
 pub(crate) const LOOKS_LIKE: &str = "looks_like:";
@@ -32,6 +32,7 @@ impl PostgresDialect {
             (Op::Function(name), [a]) if matches!(name.as_str(), "lower" | "upper") => self.folded_ascii(name, a),
             (Op::Function(name), [a]) if name.starts_with("fjord_") && name.ends_with("_in") => self.read(a, result),
             (Op::Cast, [a]) => self.read(a, result),
+            (Op::Plus | Op::Minus, [a, b]) => shift::mostly(op, a, b, result),
             (Op::Function(name), args) => json::of_plain_documents(self, name, args, result),
             _ => None,
         }

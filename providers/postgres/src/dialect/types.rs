@@ -82,6 +82,7 @@ pub(super) fn sound(ty: &RemoteType) -> bool {
         // Wider at the source than here: arithmetic that must not overflow there. The reader checks each value (22003).
         Family::Int(bits @ (16 | 32 | 64)) => arrow_bits(&ty.arrow).is_some_and(|here| here <= *bits),
         Family::UInt(32) => ty.arrow == DataType::UInt32,
+        Family::UInt(64) => ty.arrow == DataType::UInt64,
         Family::Float(32) => ty.arrow == DataType::Float32,
         Family::Float(64) => ty.arrow == DataType::Float64,
         Family::Decimal(_) => matches!(ty.arrow, DataType::Decimal128(..) | DataType::Decimal256(..)),
@@ -135,6 +136,8 @@ pub(super) fn literal_type(value: &Value, arrow: &DataType) -> Result<RemoteType
         DataType::Boolean => plain("boolean", Family::Bool, arrow.clone(), nullable),
         DataType::Int16 | DataType::Int32 | DataType::Int64 => int(arrow, nullable).ok_or("no integer")?,
         DataType::UInt32 => plain("oid", Family::UInt(32), arrow.clone(), nullable),
+        // No type of Postgres is one; what meets it counts elements.
+        DataType::UInt64 => plain("bigint", Family::UInt(64), arrow.clone(), nullable),
         DataType::Float32 => plain("real", Family::Float(32), arrow.clone(), nullable),
         DataType::Float64 => plain("double precision", Family::Float(64), arrow.clone(), nullable),
         DataType::Decimal128(..) | DataType::Decimal256(..) => numeric(arrow, nullable),
@@ -166,7 +169,7 @@ fn fits(value: &Value, family: &Family) -> bool {
         (Value::Int(_), Family::Int(64)) => true,
         (Value::UInt(v), Family::UInt(32)) => u32::try_from(*v).is_ok(),
         (Value::Int(v), Family::UInt(32)) => u32::try_from(*v).is_ok(),
-        (Value::UInt(v), Family::Int(64)) => i64::try_from(*v).is_ok(),
+        (Value::UInt(v), Family::Int(64) | Family::UInt(64)) => i64::try_from(*v).is_ok(),
         (Value::Float32(_), Family::Float(32)) | (Value::Float64(_), Family::Float(64)) => true,
         (Value::Decimal(digits), Family::Decimal(_)) => plain_digits(digits),
         (Value::Date(d), Family::Date) => matches!(*d, i32::MIN | i32::MAX) || (DATE_DAYS.0..=DATE_DAYS.1).contains(d),

@@ -12,7 +12,7 @@ use arrow::array::{
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Decimal256Type, FieldRef, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type,
-    IntervalMonthDayNano, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt32Type,
+    IntervalMonthDayNano, IntervalUnit, Time64MicrosecondType, TimeUnit, TimestampMicrosecondType, UInt8Type, UInt32Type, UInt64Type,
 };
 use fjord_engine::pgtype::{self, PgType};
 use fjord_engine::pushdown::{Family, RemoteType};
@@ -104,6 +104,8 @@ enum Decoder {
     UInt32(PrimitiveBuilder<UInt32Type>),
     /// A grouping id, an integer at the source.
     UInt8(PrimitiveBuilder<UInt8Type>),
+    /// A number of elements, an integer at the source.
+    UInt64(PrimitiveBuilder<UInt64Type>),
     Float32(PrimitiveBuilder<Float32Type>),
     Float64(PrimitiveBuilder<Float64Type>),
     Decimal128(PrimitiveBuilder<Decimal128Type>, u8, i8, i128),
@@ -179,6 +181,7 @@ impl Decoder {
             (Family::Int(_), D::Int32) => Some(Decoder::Int32(PrimitiveBuilder::new())),
             (Family::Int(_), D::Int64) => Some(Decoder::Int64(PrimitiveBuilder::new())),
             (Family::UInt(32), D::UInt32) => Some(Decoder::UInt32(PrimitiveBuilder::new())),
+            (Family::UInt(64), D::UInt64) => Some(Decoder::UInt64(PrimitiveBuilder::new())),
             (Family::UInt(8), D::UInt8) => Some(Decoder::UInt8(PrimitiveBuilder::new())),
             (Family::Float(32), D::Float32) => Some(Decoder::Float32(PrimitiveBuilder::new())),
             (Family::Float(_), D::Float64) => Some(Decoder::Float64(PrimitiveBuilder::new())),
@@ -225,6 +228,7 @@ impl Decoder {
             Decoder::Int16(_) | Decoder::Int32(_) | Decoder::Int64(_) => one_of(&[p::INT2, p::INT4, p::INT8]),
             Decoder::UInt32(_) => one_of(&[p::OID]),
             Decoder::UInt8(_) => one_of(&[p::INT4]),
+            Decoder::UInt64(_) => one_of(&[p::INT4, p::INT8]),
             Decoder::Float32(_) => one_of(&[p::FLOAT4]),
             Decoder::Float64(_) => one_of(&[p::FLOAT4, p::FLOAT8]),
             Decoder::Decimal128(..) | Decoder::Decimal256(..) => one_of(&[p::NUMERIC]),
@@ -272,6 +276,10 @@ impl Decoder {
             Decoder::Int32(b) => each!(b, v => integer(v)?),
             Decoder::Int64(b) => each!(b, v => integer(v)?),
             Decoder::UInt32(b) => each!(b, v => u32::from_be_bytes(exact(v)?)),
+            Decoder::UInt64(b) => each!(b, v => {
+                let n: i64 = integer(v)?;
+                u64::try_from(n).map_err(|_| Fault::Malformed("a count below zero"))?
+            }),
             Decoder::UInt8(b) => each!(b, v => {
                 u8::try_from(i32::from_be_bytes(exact(v)?)).map_err(|_| Fault::Malformed("a grouping id out of range"))?
             }),
@@ -346,6 +354,7 @@ impl Decoder {
             Decoder::Int64(b) => Arc::new(b.finish()),
             Decoder::UInt32(b) => Arc::new(b.finish()),
             Decoder::UInt8(b) => Arc::new(b.finish()),
+            Decoder::UInt64(b) => Arc::new(b.finish()),
             Decoder::Float32(b) => Arc::new(b.finish()),
             Decoder::Float64(b) => Arc::new(b.finish()),
             Decoder::Decimal128(b, p, s, _) => Arc::new(decimal(b.finish(), |a: Decimal128Array| a.with_precision_and_scale(*p, *s))?),

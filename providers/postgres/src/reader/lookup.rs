@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use bytes::BytesMut;
-use fjord_engine::pushdown::{Op, Rel, Scalar, Value};
+use fjord_engine::pushdown::{JoinKind, Op, Rel, Scalar, Value};
 use fjord_engine::source::TableInfo;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
@@ -51,28 +51,79 @@ impl Statements {
     }
 }
 
-/// Whether the query gives few rows: a limit, equality with all columns of a key, equality with columns of which each value is rare, or a small table.
+/// Whether the query gives few rows: a limit, equality with all columns of a key, equality with columns of which each value is rare, or a small table; and
+/// joins of such with what has few rows for each of theirs.
 pub(crate) fn is_short(rel: &Rel, facts: &Facts) -> bool {
+    rows(rel, &[], facts).is_some_and(|n| n <= ROWS)
+}
+
+/// The rows of a query for each value of these columns of it, where limits, keys or statistics tell.
+fn rows(rel: &Rel, given: &[usize], facts: &Facts) -> Option<u64> {
     match rel {
-        Rel::Limit { fetch: Some(n), .. } if *n <= ROWS => true,
-        Rel::Limit { input, .. }
-        | Rel::Project { input, .. }
-        | Rel::Sort { input, .. }
-        | Rel::Distinct { input }
-        | Rel::Aggregate { input, .. } => is_short(input, facts),
-        Rel::Scan { schema, table, .. } => facts.table(schema, table).is_some_and(|t| t.rows.is_some_and(|r| r <= ROWS)),
+        Rel::Limit { input, fetch, .. } => least(*fetch, rows(input, given, facts)),
+        Rel::Project { input, exprs } => {
+            let plain = |c: &usize| match exprs.get(*c) {
+                Some(Scalar::Column(i)) => Some(*i),
+                _ => None,
+            };
+            rows(input, &given.iter().filter_map(plain).collect::<Vec<_>>(), facts)
+        }
+        Rel::Sort { input, .. } | Rel::Distinct { input } => rows(input, given, facts),
+        Rel::Aggregate { input, .. } => rows(input, &[], facts),
+        Rel::Scan { .. } => of_table(rel, None, given, facts),
         Rel::Filter { input, predicate } => match input.as_ref() {
-            Rel::Scan { schema, table, columns } => facts.table(schema, table).is_some_and(|info| {
-                let mut fixed = vec![];
-                equalities(predicate, &mut |column, values| {
-                    let name = columns.get(column).map(|c| &c.name);
-                    fixed.extend(info.columns.iter().position(|c| Some(c.field.name()) == name).map(|i| (i, values)));
-                });
-                is_short(input, facts) || rows_of(info, &fixed).is_some_and(|r| r <= ROWS)
-            }),
-            _ => is_short(input, facts),
+            scan @ Rel::Scan { .. } => of_table(scan, Some(predicate), given, facts),
+            _ => rows(input, given, facts),
         },
-        _ => false,
+        Rel::Join { left, right, kind, on } => {
+            let width = left.types().len();
+            let (mut lefts, mut rights) = (vec![], vec![]);
+            if let Some(on) = on {
+                pairs(on, width, &mut lefts, &mut rights);
+            }
+            let product =
+                |first: &Rel, other: &Rel, on: &[usize]| Some(rows(first, &[], facts)?.saturating_mul(rows(other, on, facts)?.max(1)));
+            let (from_left, from_right) = (product(left, right, &rights), product(right, left, &lefts));
+            match kind {
+                JoinKind::Semi | JoinKind::Anti | JoinKind::Mark => rows(left, &[], facts),
+                JoinKind::Inner => least(from_left, from_right),
+                JoinKind::Left => from_left,
+                JoinKind::Right => from_right,
+                JoinKind::Full => None,
+            }
+        }
+        Rel::GroupingSets { .. } | Rel::Union { .. } => None,
+    }
+}
+
+fn least(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
+}
+
+fn of_table(scan: &Rel, condition: Option<&Scalar>, given: &[usize], facts: &Facts) -> Option<u64> {
+    let Rel::Scan { schema, table, columns } = scan else { return None };
+    let info = facts.table(schema, table)?;
+    let place = |column: usize| {
+        let name = columns.get(column).map(|c| &c.name);
+        info.columns.iter().position(|c| Some(c.field.name()) == name)
+    };
+    let mut fixed: Vec<(usize, u64)> = given.iter().filter_map(|c| place(*c)).map(|i| (i, 1)).collect();
+    if let Some(condition) = condition {
+        equalities(condition, &mut |column, values| fixed.extend(place(column).map(|i| (i, values))));
+    }
+    least(info.rows, rows_of(info, &fixed))
+}
+
+/// The columns of both sides that a join's condition takes to be equal.
+fn pairs(on: &Scalar, width: usize, lefts: &mut Vec<usize>, rights: &mut Vec<usize>) {
+    let Scalar::Call { op, args, .. } = on else { return };
+    match (op, args.as_slice()) {
+        (Op::And, args) => args.iter().for_each(|a| pairs(a, width, lefts, rights)),
+        (Op::Eq, [Scalar::Column(a), Scalar::Column(b)]) if (*a < width) != (*b < width) => {
+            lefts.push(*a.min(b));
+            rights.push(a.max(b) - width);
+        }
+        _ => {}
     }
 }
 

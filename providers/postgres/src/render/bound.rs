@@ -55,7 +55,11 @@ fn bind(rel: &Rel, values: &mut Vec<String>) -> Option<Rel> {
         Rel::Distinct { input } => Rel::Distinct { input: inner(input)? },
         Rel::Sort { input, keys } => Rel::Sort { input: inner(input)?, keys: keys.clone() },
         Rel::Limit { input, skip, fetch } => Rel::Limit { input: inner(input)?, skip: *skip, fetch: *fetch },
-        _ => return None,
+        Rel::Join { left, right, kind, on } => {
+            let (left, right) = (inner(left)?, inner(right)?);
+            Rel::Join { left, right, kind: *kind, on: on.as_ref().map(|on| condition(on, values)) }
+        }
+        Rel::GroupingSets { .. } | Rel::Union { .. } => return None,
     })
 }
 

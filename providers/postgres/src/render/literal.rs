@@ -109,6 +109,7 @@ pub(super) fn type_name(ty: &RemoteType) -> Result<String> {
         Family::Int(32) => "integer",
         Family::Int(64) => "bigint",
         Family::UInt(32) => "oid",
+        Family::UInt(64) => "bigint",
         Family::Float(32) => "real",
         Family::Float(64) => "double precision",
         Family::Decimal(_) => "numeric",

@@ -5,7 +5,10 @@ use fjord_engine::{Result, SqlError};
 
 use super::literal::{Place, array, identifier, literal, quoted, type_name};
 use super::time;
-use crate::dialect::{AS_WIDE, ESCAPED, EXTRACT, LOOKS_LIKE, OPERATORS, TRUNCATE, WIDEN_16, WIDEN_32, WRITTEN, pattern};
+use crate::dialect::{
+    AFTER_CHRIST, AS_WIDE, BACK, DAYS_BETWEEN, ESCAPED, EXTRACT, FINITE, FORWARD, LOOKS_LIKE, MIDNIGHT, OPERATORS, TRUNCATE, WIDEN_16,
+    WIDEN_32, WRITTEN, pattern,
+};
 use crate::reader::split::{CTID_FROM, CTID_TO};
 
 /// The text of an expression.
@@ -115,6 +118,15 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                         let (a, offset) = (arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.sql);
                         Ok(Text::atom(format!("({a})[array_lower({a}, 1) + {offset}]")))
                     }
+                    FORWARD | BACK => {
+                        Ok(Text::atom(time::shifted(name == FORWARD, &arg(0, Place::Alone)?.operand(), &arg(1, Place::Alone)?.sql)))
+                    }
+                    AFTER_CHRIST => Ok(Text::compound(time::after_christ(&arg(0, Place::Alone)?.operand()))),
+                    DAYS_BETWEEN | FINITE => {
+                        let (a, b) = (arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.operand());
+                        Ok(if name == FINITE { Text::compound(time::finite(&a, &b)) } else { Text::atom(time::days_between(&a, &b)) })
+                    }
+                    MIDNIGHT => Ok(Text::atom(time::midnight(&arg(0, Place::Alone)?.operand()))),
                     "at_utc" => Ok(Text::compound(format!("{} AT TIME ZONE 'UTC'", arg(0, Place::Alone)?.operand()))),
                     "plus_zero" => Ok(Text::compound(format!("{} + '0'::{}", arg(0, Place::Alone)?.operand(), type_name(ty)?))),
                     other if other.starts_with(LOOKS_LIKE) => match pattern(&other[LOOKS_LIKE.len()..]) {

@@ -1,4 +1,4 @@
-//! date_trunc and extract to text, with their guards.
+//! date_trunc, extract, and arithmetic of days and times to text, with their guards.
 
 use fjord_engine::pushdown::{Family, RemoteType};
 
@@ -28,4 +28,28 @@ pub(super) fn extract(field: &str, x: &str) -> String {
     let part = format!("extract({field} FROM {x})::integer");
     let part = if field == "year" { format!("{part} + ({x} < '0001-01-01 00:00:00'::timestamp)::integer") } else { part };
     format!("CASE WHEN {x} > '-infinity' AND {x} < {END} THEN {part} END")
+}
+
+/// `x + by`, under the guard of its direction.
+pub(super) fn shifted(forward: bool, x: &str, by: &str) -> String {
+    let guard = if forward { format!("{x} > '-infinity' AND {x} < {END}") } else { after_christ(x) };
+    format!("CASE WHEN {guard} THEN {x} + {by} END")
+}
+
+pub(super) fn after_christ(x: &str) -> String {
+    format!("{x} >= '0001-01-01 00:00:00' AND {x} < {END}")
+}
+
+/// `a - b` of days, as a bigint.
+pub(super) fn days_between(a: &str, b: &str) -> String {
+    format!("CASE WHEN {} THEN ({a} - {b})::bigint END", finite(a, b))
+}
+
+pub(super) fn finite(a: &str, b: &str) -> String {
+    format!("{a} > '-infinity' AND {a} < 'infinity' AND {b} > '-infinity' AND {b} < 'infinity'")
+}
+
+/// The last day whose midnight is a number of microseconds since 1970 in 64 bits is 294247-01-10.
+pub(super) fn midnight(d: &str) -> String {
+    format!("CASE WHEN {d} > '-infinity' AND {d} <= '294247-01-10' THEN {d}::timestamp END")
 }
