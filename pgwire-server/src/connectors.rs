@@ -9,7 +9,7 @@ use crate::sessions::SessionRegistry;
 
 /// Every connector type of this binary.
 pub fn connector_types() -> Vec<Arc<dyn ConnectorType>> {
-    vec![Arc::new(fjord_postgres::PostgresType), Arc::new(fjord_files::FilesType)]
+    vec![Arc::new(fjord_postgres::PostgresType), Arc::new(fjord_mysql::MySqlType), Arc::new(fjord_files::FilesType)]
 }
 
 /// Adds what clients look up before they query: pg_catalog and information_schema.

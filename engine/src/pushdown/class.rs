@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 
 use arrow::datatypes::DataType;
 
-use super::ir::{AggregateFunction, Op, Rel, RemoteType, Scalar, Value};
+use super::ir::{AggregateFunction, JoinKind, Op, Rel, RemoteType, Scalar, Value};
 use crate::error::Result;
 
 /// How safe it is to run an expression at the source. Ordered from worst to best, so that `min` is the class of a combination.
@@ -177,6 +177,10 @@ pub trait Dialect: Send + Sync + Debug {
     /// The columns of a UNION's inputs in one type that arrives as `result`: the columns as they are sent, their type, and what was rewritten
     /// (empty: nothing). Or why there is none.
     fn union_column(&self, columns: &[Typed], result: &DataType) -> std::result::Result<(Vec<Typed>, RemoteType, String), String>;
+    /// Why no join of this kind is sent (a source without FULL JOIN); `None`: it may be, if its conditions may.
+    fn refuses_join(&self, _kind: JoinKind) -> Option<String> {
+        None
+    }
     /// Writes the whole query. The output columns come in order; the reader goes by position.
     fn render(&self, rel: &Rel) -> Result<RemoteText>;
 }

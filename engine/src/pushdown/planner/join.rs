@@ -225,6 +225,9 @@ pub(super) fn join(j: &Join, left: &RemoteNode, right: &RemoteNode) -> Result<Jo
         ));
     }
     let mut sides = Sides::of(j, left, right);
+    if let Some(reason) = left.query.dialect.refuses_join(sides.kind) {
+        return Err(reason);
+    }
     let mut report = Report::default();
     let mut prepared = None;
     if j.null_aware && sides.kind != JoinKind::Anti {
