@@ -287,6 +287,12 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::SchemaError(m, _) => from_schema(m),
             DataFusionError::Plan(m) => from_plan(m),
             DataFusionError::Execution(m) => from_execution(m),
+            // `x BETWEEN a AND b` over numerics of such digits that no type holds them all.
+            DataFusionError::Internal(m) if m.contains("Failed to coerce types") => {
+                let said = m.lines().next().unwrap_or_default();
+                SqlError::new(SqlState::DATATYPE_MISMATCH, format!("no type holds all that is compared: {said}"))
+                    .hint("Cast to numeric(p, s) of fewer digits.")
+            }
             other => SqlError::internal(other.strip_backtrace()),
         }
     }
@@ -342,6 +348,8 @@ fn from_execution(message: &str) -> SqlError {
         SqlState::DIVISION_BY_ZERO
     } else if lower.contains("overflow") || lower.contains("out of range") {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("position must not be zero") {
+        SqlState::INVALID_PARAMETER_VALUE
     } else if lower.contains("parse") || lower.contains("cannot cast string") {
         SqlState::INVALID_TEXT_REPRESENTATION
     } else {

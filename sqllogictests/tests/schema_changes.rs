@@ -219,3 +219,27 @@ async fn a_paused_connector_is_55000_and_a_missing_right_42501() {
     client.simple_query("ALTER CONNECTOR pg REFRESH SCHEMA").await.unwrap();
     assert_eq!(client.query(&prepared, &[]).await.unwrap().len(), 2);
 }
+
+/// Reading a files connector's schema again makes new tables of it; a query that is still reading keeps those it began with.
+#[tokio::test]
+async fn files_are_read_to_their_end_while_their_connectors_schema_is_read_again() {
+    let (world, client) = world().await;
+    let folder = world.fjord.folder().join("many");
+    std::fs::create_dir_all(folder.join("numbers")).unwrap();
+    // More files than are read at a time, and more rows than are buffered on the way.
+    const FILES: usize = 8;
+    const ROWS: usize = 40_000;
+    for file in 0..FILES {
+        let text: String = (0..ROWS).map(|i| format!("{}\n", file * ROWS + i)).collect();
+        std::fs::write(folder.join(format!("numbers/{file}.csv")), format!("n\n{text}")).unwrap();
+    }
+    client.simple_query(&format!("CREATE CONNECTOR many TYPE files OPTIONS (location '{}')", folder.display())).await.unwrap();
+    let reader = world.fjord.client().await.unwrap();
+    simple(&reader, "BEGIN; DECLARE c CURSOR FOR SELECT n FROM many.files.numbers").await.unwrap();
+    let mut rows = simple(&reader, "FETCH 1 FROM c").await.unwrap().len() - 1;
+    for _ in 0..2 {
+        client.simple_query("ALTER CONNECTOR many REFRESH SCHEMA").await.unwrap();
+    }
+    rows += simple(&reader, "FETCH ALL FROM c").await.unwrap().len() - 1;
+    assert_eq!(rows, FILES * ROWS);
+}

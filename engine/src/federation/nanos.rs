@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use crate::functions::rewrite_expressions;
+use crate::functions::{is_comparison, rewrite_expressions};
 
 /// The rule.
 #[derive(Debug)]
@@ -40,12 +40,12 @@ fn rewrite(e: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
     match e {
         Expr::BinaryExpr(b) => {
             if let Some(x) = coarser(&b.left, schema) {
-                if let Some(done) = compare(x, b.op, b.right.as_ref().clone())? {
+                if let Some(done) = compare(x, b.op, b.right.as_ref().clone(), schema)? {
                     return Ok(Transformed::yes(done));
                 }
             } else if let Some(x) = coarser(&b.right, schema)
                 && let Some(op) = b.op.swap()
-                && let Some(done) = compare(x, op, b.left.as_ref().clone())?
+                && let Some(done) = compare(x, op, b.left.as_ref().clone(), schema)?
             {
                 return Ok(Transformed::yes(done));
             }
@@ -56,7 +56,7 @@ fn rewrite(e: Expr, schema: &DFSchema) -> DfResult<Transformed<Expr>> {
             let InList { list, negated, .. } = l;
             let mut all: Option<Expr> = None;
             for item in list {
-                let Some(one) = compare(x.clone(), Operator::Eq, item)? else { continue };
+                let Some(one) = compare(x.clone(), Operator::Eq, item, schema)? else { continue };
                 all = Some(all.map_or(one.clone(), |a| a.or(one)));
             }
             let Some(all) = all else { return Err(DataFusionError::Plan("an IN list is empty".into())) };
@@ -78,11 +78,18 @@ fn coarser(e: &Expr, schema: &DFSchema) -> Option<(Expr, DataType)> {
         .then(|| (c.expr.as_ref().clone(), from.clone()))
 }
 
-fn compare((x, ty): (Expr, DataType), op: Operator, y: Expr) -> DfResult<Option<Expr>> {
+fn compare((x, ty): (Expr, DataType), op: Operator, y: Expr, schema: &DFSchema) -> DfResult<Option<Expr>> {
     let call = |round: Round, y: Expr| {
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::new_from_impl(Whole::new(round, ty.clone()))), vec![y]))
     };
     let binary = |op: Operator, y: Expr| Expr::BinaryExpr(BinaryExpr::new(Box::new(x.clone()), op, Box::new(y)));
+    // No finer itself, only cast beside others that are (`ts IN ('0001-01-01', <nanoseconds>)`): that cast has no room for most years.
+    if let Expr::Cast(c) = &y
+        && is_comparison(op)
+        && c.expr.get_type(schema).is_ok_and(|t| t == ty)
+    {
+        return Ok(Some(binary(op, c.expr.as_ref().clone())));
+    }
     Ok(Some(match op {
         Operator::Lt | Operator::GtEq => binary(op, call(Round::Ceiling, y)),
         Operator::Gt | Operator::LtEq => binary(op, call(Round::Floor, y)),

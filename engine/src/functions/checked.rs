@@ -1,11 +1,11 @@
-//! Checked integer arithmetic: overflow is 22003, never a wrapped value.
+//! Checked integer arithmetic: overflow is 22003, never a wrapped value. And `-x` of a float, whose NaN keeps no sign: by its bits it would sort lowest.
 
 use std::any::type_name;
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::ArrayRef;
+use arrow::array::{ArrayRef, AsArray};
 use arrow::compute::kernels::numeric::{add, mul, neg, sub};
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -110,10 +110,18 @@ impl ScalarUDFImpl for Checked {
 }
 
 fn negate(value: &ColumnarValue) -> Result<ColumnarValue> {
+    let negated = |a: &ArrayRef| -> Result<ArrayRef> {
+        let a = neg(a)?;
+        Ok(match (a.as_primitive_opt::<Float32Type>(), a.as_primitive_opt::<Float64Type>()) {
+            (Some(f), _) => Arc::new(f.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v })),
+            (_, Some(f)) => Arc::new(f.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v })),
+            _ => a,
+        })
+    };
     match value {
-        ColumnarValue::Array(a) => Ok(ColumnarValue::Array(neg(a)?)),
+        ColumnarValue::Array(a) => Ok(ColumnarValue::Array(negated(a)?)),
         ColumnarValue::Scalar(s) => {
-            let a: ArrayRef = neg(&s.to_array()?)?;
+            let a = negated(&s.to_array()?)?;
             Ok(ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&a, 0)?))
         }
     }
@@ -130,7 +138,7 @@ fn out_of_range(t: &DataType) -> SqlError {
         .hint("Cast to numeric for a wider range.".to_string())
 }
 
-/// Replaces every integer operation of a plan.
+/// Replaces every integer operation of a plan, and every negated float.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::rewrite_expressions(plan, &|e, schema| Ok(rewrite_one(e, schema)))
 }
@@ -153,8 +161,9 @@ fn rewrite_one(e: Expr, schema: &DFSchema) -> Transformed<Expr> {
         },
         _ => return Transformed::no(e),
     };
-    let integers = args.iter().all(|a| a.get_type(schema).is_ok_and(|t| t.is_integer()));
-    if !integers {
+    let floats_too = op == Arithmetic::Negate;
+    let ours = args.iter().all(|a| a.get_type(schema).is_ok_and(|t| t.is_integer() || floats_too && t.is_floating()));
+    if !ours {
         return Transformed::no(e);
     }
     Transformed::yes(Expr::ScalarFunction(ScalarFunction::new_udf(checked(op), args)))

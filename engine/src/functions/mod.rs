@@ -9,6 +9,7 @@ mod average;
 mod checked;
 mod exists;
 mod extremes;
+mod folded;
 mod json;
 mod literals;
 mod numbers;
@@ -34,6 +35,7 @@ use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Oper
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
 pub use checked::{Arithmetic, checked};
+pub(crate) use folded::fold;
 pub(crate) use json::JsonOperators;
 pub(crate) use numbers::small_literals;
 pub(crate) use vectors::VectorSubscripts;
@@ -67,6 +69,7 @@ pub fn analyzer() -> Analyzer {
         rule("fjord_union_types", |plan, _| unions::rewrite(plan)),
     ];
     let after = [
+        rule("fjord_nullif_of_floats", |plan, _| folded::nullif(plan)),
         rule("fjord_check_arithmetic", |plan, _| checked::rewrite(plan)),
         rule("fjord_round_to_integers", |plan, _| whole::rewrite(plan)),
         rule("fjord_session_zone", |plan, config| zone::rewrite(plan, config.execution.time_zone.as_deref())),
@@ -112,7 +115,10 @@ pub(crate) fn rewrite_expressions(plan: LogicalPlan, f: &dyn Fn(Expr, &DFSchema)
 }
 
 /// Rewrites every node of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs.
-fn rewrite_nodes(plan: LogicalPlan, f: &dyn Fn(LogicalPlan, &DFSchema) -> Result<Transformed<LogicalPlan>>) -> Result<LogicalPlan> {
+pub(crate) fn rewrite_nodes(
+    plan: LogicalPlan,
+    f: &dyn Fn(LogicalPlan, &DFSchema) -> Result<Transformed<LogicalPlan>>,
+) -> Result<LogicalPlan> {
     // A changed node may have other types, and then those above it have, too.
     let changed = Cell::new(false);
     Ok(plan
@@ -163,7 +169,8 @@ fn siblings(e: &mut Expr) -> Vec<Vec<&mut Expr>> {
     }
 }
 
-fn is_comparison(op: Operator) -> bool {
+/// `=`, `<` and their kin.
+pub(crate) fn is_comparison(op: Operator) -> bool {
     use Operator::{Eq, Gt, GtEq, IsDistinctFrom, IsNotDistinctFrom, Lt, LtEq, NotEq};
     matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom)
 }

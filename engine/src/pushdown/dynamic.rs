@@ -218,3 +218,22 @@ fn partitioned(c: &CaseExpr, schema: &DFSchema) -> Option<Expr> {
     }
     Some(all.unwrap_or(Expr::Literal(ScalarValue::Boolean(Some(false)), None)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use arrow::datatypes::{Field, Schema};
+
+    /// A source may compare the elements of a list by their bits, as DataFusion does.
+    #[test]
+    fn a_list_holds_both_zeros_each_value_once_and_no_null() {
+        let schema = Schema::new(vec![Field::new("f", DataType::Float64, true)]);
+        let column: Arc<dyn PhysicalExpr> = Arc::new(physical::Column::new("f", 0));
+        let values = [Some(-0.0), None, Some(7.0), Some(7.0)];
+        let list = values.iter().map(|v| Arc::new(Literal::new(ScalarValue::Float64(*v))) as Arc<dyn PhysicalExpr>).collect();
+        let filter = physical::in_list(column, list, &false, &schema).unwrap();
+        let e = logical(&filter, &DFSchema::try_from(schema).unwrap(), Keep::More).unwrap();
+        assert_eq!(e.to_string(), "f IN ([Float64(-0), Float64(0), Float64(7)])");
+    }
+}

@@ -16,6 +16,7 @@ mod settings;
 mod spellings;
 pub(crate) mod state;
 mod types;
+pub(crate) mod using;
 mod verify;
 
 use std::fmt;
@@ -433,7 +434,9 @@ impl Session {
             let stream = MemoryStream::try_new(vec![rows], schema.clone(), None)?;
             return Ok((schema, Box::pin(stream), "EXPLAIN"));
         }
-        Ok((planned.schema.clone(), run::started(running.stream(physical)?).await?, "SELECT"))
+        // The source may be read again meanwhile; the tables of the plan stay until its rows have come.
+        let rows = run::holding(running.stream(physical)?, planned.clone());
+        Ok((planned.schema.clone(), run::started(rows).await?, "SELECT"))
     }
 
     fn running_state(&self, env: &Arc<PlanEnv>, scope: &Arc<QueryScope>, record: &Arc<QueryRecord>) -> SessionState {
@@ -510,6 +513,7 @@ fn same_columns(a: &Schema, b: &Schema) -> bool {
 pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::Statement) -> Result<LogicalPlan> {
     // Names first: they are those of what the user wrote, not of what rewrites make of it.
     names::assign(&mut statement);
+    using::mark(&mut statement)?;
     spellings::read(&mut statement)?;
     exponents::widen(&mut statement);
     intervals::read(&mut statement)?;
@@ -519,7 +523,8 @@ pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::State
     relations::resolve(env, &mut statement).await?;
     let state = env.state();
     let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
-    state.statement_to_plan(statement).await.map_err(|e| env.explain(e))
+    let plan = state.statement_to_plan(statement).await.map_err(|e| env.explain(e))?;
+    Ok(using::merge(plan)?)
 }
 
 /// A view's plan.

@@ -3,7 +3,7 @@
 //! On the syntax tree, in every SELECT: an unnamed expression gets Postgres's name as its alias (so that an outer query can use it). DataFusion wants
 //! the names of one SELECT to differ where Postgres does not: a repeated one gets a suffix behind [`MARK`], which is cut off when rows go out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -58,7 +58,9 @@ fn name_body(body: &mut SetExpr) {
 
 fn name_select(select: &mut Select) {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    for item in &mut select.projection {
+    // `t.x, x` is one column twice, but neither the same text nor without a name.
+    let bare: HashSet<String> = select.projection.iter().filter_map(bare_column).collect();
+    for (i, item) in select.projection.iter_mut().enumerate() {
         match item {
             SelectItem::UnnamedExpr(e) => {
                 let plain = match e {
@@ -70,6 +72,9 @@ fn name_select(select: &mut Select) {
                 let key = if plain.is_some() { e.to_string() } else { column_name(e).unwrap_or_else(|| "?column?".into()) };
                 let count = bump(&mut seen, &key);
                 match plain {
+                    Some(name) if count == 0 && matches!(e, Expr::CompoundIdentifier(_)) && bare.contains(&name) => {
+                        alias_as(item, format!("{name}{MARK}t{i}"));
+                    }
                     Some(_) if count == 0 => {}
                     Some(name) => alias(item, &name, count),
                     None => alias(item, &key, count),
@@ -93,8 +98,18 @@ fn bump(seen: &mut HashMap<String, usize>, name: &str) -> usize {
     *n - 1
 }
 
+fn bare_column(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(i)) => Some(normalized(i)),
+        _ => None,
+    }
+}
+
 fn alias(item: &mut SelectItem, name: &str, count: usize) {
-    let name = if count == 0 { name.to_string() } else { format!("{name}{MARK}{count}") };
+    alias_as(item, if count == 0 { name.to_string() } else { format!("{name}{MARK}{count}") });
+}
+
+fn alias_as(item: &mut SelectItem, name: String) {
     if let SelectItem::UnnamedExpr(e) = item {
         *item = SelectItem::ExprWithAlias { expr: e.clone(), alias: Ident::with_quote('"', name) };
     }

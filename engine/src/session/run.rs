@@ -75,6 +75,15 @@ pub(crate) fn apart(mut rows: SendableRecordBatchStream) -> SendableRecordBatchS
     builder.build()
 }
 
+/// The same rows; `kept` is not dropped before they are. A relation may take what its rows are read from with it, as a table of files does.
+pub(crate) fn holding<T: Send + Sync + 'static>(rows: SendableRecordBatchStream, kept: T) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let rows = rows.inspect(move |_| {
+        let _held = &kept;
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+}
+
 /// The same rows, once the first of them are there or the end is: an error before that is given back as such.
 pub(crate) async fn started(mut rows: SendableRecordBatchStream) -> Result<SendableRecordBatchStream> {
     while let Some(batch) = rows.next().await.transpose()? {

@@ -58,6 +58,7 @@ pub(crate) const WITHOUT: &str = "fjord.pushdown_without";
 /// The state of a session; a statement works on a clone of it.
 pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwLock<Settings>>) -> SessionState {
     let mut scalars = functions::internal_functions();
+    scalars.push(super::using::own_function());
     let mut aggregates = vec![functions::pg_sum()];
     for schema in engine.system_schemas() {
         scalars.extend(schema.functions(engine, info));

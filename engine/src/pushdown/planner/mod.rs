@@ -36,6 +36,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use super::node::{RemoteNode, RemoteNodePlanner};
 use super::remote::RemoteQuery;
 use crate::federation::floats;
+use crate::functions;
 
 /// DataFusion's planner with our pass in front.
 #[derive(Debug)]
@@ -50,7 +51,8 @@ impl QueryPlanner for FederationPlanner {
 
 /// Our own pass over an optimized plan.
 pub(crate) fn federate(plan: LogicalPlan) -> DfResult<LogicalPlan> {
-    push_down(floats::expand_zeros(plan)?)
+    // Keys are folded where they are compared here, not at a source.
+    functions::fold(push_down(floats::expand_zeros(plan)?)?)
 }
 
 /// The physical plan of what [`federate`] gave.

@@ -11,6 +11,7 @@ use sqlparser::keywords::Keyword;
 use sqlparser::tokenizer::Token;
 
 use super::super::source::{Cursor, string_of};
+use super::distinct_from;
 use crate::error::{Result, SqlError, SqlState};
 
 /// How deep parentheses and subqueries may nest: each level takes several stack frames in the parser and in the planner.
@@ -172,12 +173,13 @@ fn count(l: &mut Level, token: &Token, word: Keyword, previous: &Token) {
     }
 }
 
-/// Makes long left-deep chains of AND and of OR balanced. Both are associative, also with NULL, and short-circuiting is promised by nobody.
+/// Makes long left-deep chains of AND and of OR balanced, once they are what the user wrote ([`distinct_from`]). Both are associative, also with NULL, and short-circuiting is promised by nobody.
 pub(super) fn balance(s: &mut ast::Statement) {
     struct Balance;
     impl VisitorMut for Balance {
         type Break = ();
         fn pre_visit_expr(&mut self, e: &mut Expr) -> ControlFlow<()> {
+            distinct_from::regroup(e);
             for op in [BinaryOperator::And, BinaryOperator::Or] {
                 if spine(e, &op) > 16 {
                     let arms = take_arms(e, &op);

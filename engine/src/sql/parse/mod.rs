@@ -3,6 +3,7 @@
 mod copy;
 mod ddl;
 mod depth;
+mod distinct_from;
 mod query;
 mod session;
 mod settings;
