@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fjord_harness::{Error, Result, process};
 
-use crate::{cargo, demo, setup};
+use crate::{cargo, demo, guards, setup};
 
 struct Step {
     name: &'static str,
@@ -21,7 +21,7 @@ struct Counts {
     failed: u64,
 }
 
-/// Runs them all. `full` runs the long fuzzers too: tests see it as `FJORD_TEST_FULL=1`.
+/// Runs them all. `full` runs the long fuzzers and the proof of the guards too: tests see it as `FJORD_TEST_FULL=1`.
 pub fn run(full: bool) -> Result<()> {
     let started = Instant::now();
     setup::run()?;
@@ -60,6 +60,9 @@ pub fn run(full: bool) -> Result<()> {
             succeeds(command)
         });
         step("demo --check, then ctrl-C", &mut demo_check);
+        if full {
+            step("guards", &mut || guards::run(&[]).map(|()| true));
+        }
     }
 
     println!();

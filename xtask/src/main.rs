@@ -8,6 +8,7 @@ mod bench;
 mod cargo;
 mod checks;
 mod demo;
+mod guards;
 mod setup;
 
 use fjord_harness::{Error, Result};
@@ -16,10 +17,11 @@ const HELP: &str = "\
 cargo xtask <command>
 
   setup           install what tests and demo need (as root: by apt; Python environments; cargo-nextest)
-  test [--full]   every check: fmt, clippy, build, all tests, the demo's answers. --full runs the long fuzzers
+  test [--full]   every check: fmt, clippy, build, all tests, the demo's answers. --full runs the long fuzzers, and the guards
   fuzz            the differential fuzzer: random queries pushed, local, and by Postgres itself
       --seed N    repeat a run; otherwise the clock's, printed
       --queries N how many, 10,000 unless told; --world N: one world of a seed; --workers N; --seconds N; --failures N
+  guards [NAME]   that each guard against a wrong answer of DataFusion's has a test that fails without it; see xtask/guards
   demo            a throw-away Postgres, a sample shop and event files, Fjord, and a tour through psql; stays up until ctrl-C
       --check     run the tour, compare its answers with Postgres's own, and stop
       --release   build Fjord optimised first (takes longer, runs faster)
@@ -55,6 +57,7 @@ fn run(arguments: &[String]) -> Result<()> {
             checks::run(full)
         }
         "fuzz" => cargo::fuzz(flags),
+        "guards" => guards::run(flags),
         "demo" => {
             let [check, release, keep] = take_flags(command, flags, ["--check", "--release", "--keep"])?;
             demo::run(demo::Options { check, release, stay: keep || !check })
