@@ -56,6 +56,12 @@ states! {
     INVALID_PARAMETER_VALUE = "22023";
     /// Bytes that are no UTF-8.
     CHARACTER_NOT_IN_REPERTOIRE = "22021";
+    /// The logarithm of a number that has none.
+    INVALID_ARGUMENT_FOR_LOGARITHM = "2201E";
+    /// A power or root of a number that has none.
+    INVALID_ARGUMENT_FOR_POWER = "2201F";
+    /// width_bucket with wrong bounds or count.
+    INVALID_ARGUMENT_FOR_WIDTH_BUCKET = "2201G";
     /// A character that a text cannot hold.
     UNTRANSLATABLE_CHARACTER = "22P05";
     /// A text that is no value of its type.

@@ -10,7 +10,7 @@ use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 
-use super::{siblings, text_in};
+use super::{lenient, siblings, text_in};
 use crate::pgtype::{self, PgType};
 use crate::values::EncodeSettings;
 
@@ -20,6 +20,7 @@ pub(super) fn rewrite(plan: LogicalPlan, settings: &EncodeSettings) -> Result<Lo
 }
 
 fn rewrite_one(mut e: Expr, schema: &DFSchema, settings: &EncodeSettings) -> Result<Transformed<Expr>> {
+    lenient::check(&e, schema)?;
     let mut changed = false;
     for mut group in siblings(&mut e) {
         changed |= type_literals(&mut group, schema, settings)?;

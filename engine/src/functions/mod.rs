@@ -6,21 +6,31 @@
 //! functions of ours. One file each; the same definition holds for pushed and for local work.
 
 mod average;
+mod bits;
 mod checked;
+mod counts;
+mod cuts;
 mod exists;
 mod extremes;
 mod folded;
 mod json;
+mod lenient;
 mod literals;
+mod math;
 mod numbers;
+mod parts;
+mod quotient;
 mod rounding;
 mod rows;
+mod rowwise;
+mod spans;
 mod sum;
 mod text_in;
 mod text_out;
 mod unions;
 mod vectors;
 mod whole;
+mod words;
 mod zone;
 
 use std::cell::Cell;
@@ -34,10 +44,14 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
+pub(crate) use bits::NOT_BITS;
 pub use checked::{Arithmetic, checked};
+pub(crate) use cuts::HEADER as LENGTH_HEADER;
 pub(crate) use folded::fold;
 pub(crate) use json::JsonOperators;
 pub(crate) use numbers::small_literals;
+pub(crate) use parts::Extracts;
+pub(crate) use spans::IntervalArithmetic;
 pub(crate) use vectors::VectorSubscripts;
 pub(crate) use zone::days_and_intervals;
 
@@ -51,7 +65,10 @@ pub fn pg_sum() -> Arc<AggregateUDF> {
 /// Scalar functions that the rules here make (registered so that plans with them can be read back), and those that stand in DataFusion's place.
 pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
     let own = Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish(), text_out::text()]);
-    own.chain(rounding::all()).chain(json::functions().iter().cloned()).collect()
+    let own = own.chain(rounding::all()).chain(json::functions().iter().cloned());
+    let own = own.chain(quotient::all()).chain(parts::all()).chain(counts::all()).chain([lenient::coalesce(), bits::not_bits()]);
+    let rowwise = math::ALL.iter().chain(words::ALL).chain(spans::ALL);
+    own.chain(rowwise.map(rowwise::function)).collect()
 }
 
 /// The analyzer's rules: DataFusion's own with ours around type coercion. Before it what decides types (so that what grows out of it is coerced), after
@@ -64,8 +81,11 @@ pub fn analyzer() -> Analyzer {
         rule("fjord_small_sums", |plan, _| sum::small(plan)),
         rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, &EncodeSettings::of_options(config))),
         rule("fjord_short_booleans", |plan, _| text_out::short_booleans(plan)),
+        rule("fjord_cut_texts", |plan, _| cuts::rewrite(plan)),
         rule("fjord_numerics_meet_floats", |plan, _| numbers::rewrite(plan)),
+        rule("fjord_numeric_quotients", |plan, _| quotient::rewrite(plan)),
         rule("fjord_split_averages", |plan, _| average::split(plan)),
+        rule("fjord_row_numbers", |plan, _| counts::rewrite(plan)),
         rule("fjord_union_types", |plan, _| unions::rewrite(plan)),
     ];
     let after = [

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, cast};
 
 /// Functions whose result depends on the zone of an instant.
-const ZONED: [&str; 3] = ["date_trunc", "date_part", "to_char"];
+const ZONED: [&str; 4] = ["date_trunc", "date_part", super::parts::EXTRACT, "to_char"];
 
 /// Gives the instants under zone-dependent functions the session's zone.
 pub(super) fn rewrite(plan: LogicalPlan, zone: Option<&str>) -> Result<LogicalPlan> {

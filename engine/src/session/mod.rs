@@ -9,6 +9,7 @@ mod intervals;
 mod kept;
 pub mod lift;
 mod names;
+pub(crate) mod operators;
 pub mod params;
 pub mod registry;
 mod run;
@@ -515,6 +516,7 @@ pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::State
     names::assign(&mut statement);
     using::mark(&mut statement)?;
     spellings::read(&mut statement)?;
+    operators::plain(&mut statement);
     exponents::widen(&mut statement);
     intervals::read(&mut statement)?;
     for schema in env.engine.system_schemas() {

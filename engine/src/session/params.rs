@@ -222,8 +222,8 @@ fn argument_types(f: &ScalarFunction, schema: &DFSchema) -> Vec<Option<PgType>> 
         }
         ("array_has" | "array_contains", [None, Some(x)]) => vec![x.array(), Some(*x)],
         ("array_has" | "array_contains", [Some(list), None]) => vec![Some(*list), list.element()],
-        ("date_trunc" | "date_part" | "extract", [None, ts]) => vec![Some(pgtype::TEXT), ts.or(Some(pgtype::TIMESTAMPTZ))],
-        ("date_trunc" | "date_part" | "extract", [part, None]) => vec![*part, Some(pgtype::TIMESTAMPTZ)],
+        ("date_trunc" | "date_part" | "fjord_extract", [None, ts]) => vec![Some(pgtype::TEXT), ts.or(Some(pgtype::TIMESTAMPTZ))],
+        ("date_trunc" | "date_part" | "fjord_extract", [part, None]) => vec![*part, Some(pgtype::TIMESTAMPTZ)],
         _ => {
             const CANDIDATES: [PgType; 6] = [pgtype::TEXT, pgtype::INT8, pgtype::FLOAT8, pgtype::TIMESTAMPTZ, pgtype::BOOL, pgtype::DATE];
             for candidate in CANDIDATES {

@@ -78,8 +78,11 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
         .with_type_planner(Arc::new(PostgresTypes::default()))
         .with_analyzer_rules(analyzer);
     // Before DataFusion's own, which take `@>` for one of arrays.
-    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::JsonOperators));
-    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::VectorSubscripts));
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(functions::JsonOperators));
+    planners.insert(0, Arc::new(functions::VectorSubscripts));
+    planners.insert(0, Arc::new(functions::Extracts));
+    planners.insert(0, Arc::new(functions::IntervalArithmetic));
     builder.scalar_functions().get_or_insert_default().extend(scalars);
     builder.aggregate_functions().get_or_insert_default().extend(aggregates);
     builder.build()

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::error::Result as DfResult;
 use datafusion::logical_expr::planner::TypePlanner;
-use sqlparser::ast::{self, ExactNumberInfo, TimezoneInfo};
+use sqlparser::ast::{self, CharacterLength, ExactNumberInfo, TimezoneInfo};
 
-use crate::pgtype::{self, PG_TYPES, PgType};
+use crate::functions::LENGTH_HEADER;
+use crate::pgtype::{self, PG_TYPES, PG_TYPMOD, PgType};
 
 /// The type planner.
 #[derive(Debug, Default)]
@@ -21,8 +22,28 @@ impl TypePlanner for PostgresTypes {
         // A field without name and metadata would mean "keep the source's": an int4 column cast to bigint would still be announced as int4. So it has
         // a name; and metadata only where the Arrow type alone would mean another type, because VALUES wants the same of all its rows.
         Ok(pg_type(sql_type).map(|(pg, arrow)| {
+            if let Some(length) = length(sql_type) {
+                let mut field = pgtype::field("", arrow, true, pg);
+                field.metadata_mut().insert(PG_TYPMOD.to_string(), (length + LENGTH_HEADER).to_string());
+                return Arc::new(field);
+            }
             Arc::new(if PgType::of_arrow(&arrow) == pg { Field::new(pg.name, arrow, true) } else { pgtype::field("", arrow, true, pg) })
         }))
+    }
+}
+
+/// The characters that `varchar(n)` and `char(n)` hold; `char` alone is `char(1)`.
+fn length(t: &ast::DataType) -> Option<i64> {
+    use ast::DataType as T;
+    match t {
+        T::Char(None) | T::Character(None) => Some(1),
+        T::Varchar(Some(l)) | T::CharacterVarying(Some(l)) | T::CharVarying(Some(l)) | T::Char(Some(l)) | T::Character(Some(l)) => {
+            match l {
+                CharacterLength::IntegerLength { length, .. } => i64::try_from(*length).ok(),
+                CharacterLength::Max => None,
+            }
+        }
+        _ => None,
     }
 }
 
@@ -44,7 +65,8 @@ pub(crate) fn pg_type(t: &ast::DataType) -> Option<(PgType, DataType)> {
         T::Date => plain(pgtype::DATE),
         T::Interval { fields: None, precision: None } => plain(pgtype::INTERVAL),
         T::Text => plain(pgtype::TEXT),
-        T::Varchar(None) | T::CharacterVarying(None) => plain(pgtype::VARCHAR),
+        T::Varchar(_) | T::CharacterVarying(_) | T::CharVarying(_) => plain(pgtype::VARCHAR),
+        T::Char(_) | T::Character(_) => plain(pgtype::BPCHAR),
         T::Uuid => plain(pgtype::UUID),
         T::JSON => plain(pgtype::JSON),
         T::JSONB => plain(pgtype::JSONB),

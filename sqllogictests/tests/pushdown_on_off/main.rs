@@ -202,6 +202,11 @@ async fn documents_on_equals_off() {
 }
 
 #[tokio::test]
+async fn spellings_on_equals_off() {
+    check(scalars::spellings()).await;
+}
+
+#[tokio::test]
 async fn arrays_on_equals_off() {
     check(scalars::arrays()).await;
 }

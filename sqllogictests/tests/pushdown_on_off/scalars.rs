@@ -314,14 +314,18 @@ pub fn times() -> Vec<Case> {
             out.push(condition(&format!("extract({field} FROM {c}) = 1"), true));
             out.push(condition(&format!("extract({field} FROM {c}) IS NULL"), false));
         }
-        // Years before Christ are counted from a year 0 here.
+        // Of the infinities Postgres gives infinity.
         out.push(ours(format!("SELECT id, extract(year FROM {c}), date_part('year', {c}) FROM {{t}}")));
+        out.push(same(format!("SELECT id, extract(year FROM {c}) FROM {{t}} WHERE isfinite({c}) AND {c} < '100000-01-01'")));
         out.push(ours(format!("SELECT extract(year FROM {c}) AS k, count(*) FROM {{t}} GROUP BY 1")));
         out.push(condition(&format!("extract(year FROM {c}) = 2024"), true));
         out.push(condition(&format!("extract(year FROM {c}) % 4 = 0 AND {c} > '0005-01-01'"), false));
     }
     for c in ["ts", "tz"] {
-        for field in ["hour", "minute", "second"] {
+        for field in ["second", "milliseconds", "epoch"] {
+            out.push(same(format!("SELECT id, extract({field} FROM {c}) FROM {{t}} WHERE isfinite({c})")));
+        }
+        for field in ["hour", "minute"] {
             out.push(ours(format!("SELECT id, extract({field} FROM {c}) FROM {{t}}")));
             out.push(condition(&format!("date_part('{field}', {c}) = 12"), true));
         }
@@ -355,6 +359,68 @@ pub fn times() -> Vec<Case> {
     ] {
         out.push(condition(&format!("{predicate} AND {ours_alone}"), true));
     }
+    out
+}
+
+/// Functions and operators that are Fjord's own: what Postgres answers.
+pub fn spellings() -> Vec<Case> {
+    let mut out = vec![];
+    for expr in [
+        "coalesce(ts, '2024-01-01')",
+        "coalesce(d, '2024-01-01')",
+        "coalesce(i4, '5')",
+        "coalesce(u, '00000000-0000-0000-0000-00000000000A')",
+        "coalesce(b, 't')",
+        "iv * 1.5",
+        "2 * iv",
+        "iv / 7",
+        "~i2",
+        "~i4",
+        "~i8",
+        "trunc(div(n10, 3))",
+        "width_bucket(f8, -3.7, 9.1, 17)",
+        "width_bucket(n10, 9.1, -3.7, 4)",
+        "isfinite(d)",
+        "isfinite(ts)",
+        "isfinite(tz)",
+        "isfinite(iv)",
+        "to_hex(i4)",
+        "to_hex(i8)",
+        "encode(by, 'base64')",
+        "encode(by, 'hex')",
+        "encode(by, 'escape')",
+        "array_length(ai, 1)",
+        "array_ndims(ai)",
+        "cardinality(at)",
+        "i4::varchar(2)",
+        "vc::varchar(1)",
+        "tc::varchar(2)",
+        "round(n10 / 3, 20)",
+        "round(n38 / 7, 20)",
+        "round(i4 / 1.7, 15)",
+        "n10 / 7 > 0.2",
+        "row_number() OVER (ORDER BY id)",
+        "CASE WHEN i4 > 0 THEN i4 + 1 ELSE 0 END",
+    ] {
+        out.push(same(format!("SELECT id, {expr} FROM {{t}}")));
+    }
+    for predicate in [
+        "i4 BETWEEN SYMMETRIC 50 AND 1",
+        "i4 NOT BETWEEN SYMMETRIC 50 AND 1",
+        "i4 BETWEEN SYMMETRIC i2 AND NULL",
+        "coalesce(ts, '2024-01-01') < '2024-06-01'",
+        "~i4 & 7 = 3",
+        "vc::varchar(2) = 'ab'",
+        "n10 / 3 > 0.4",
+        "extract(second FROM ts) = 56.789",
+        "extract(year FROM d) < 0 AND isfinite(d)",
+        "array_length(ai, 1) IS NULL",
+    ] {
+        out.push(condition(predicate, true));
+    }
+    out.push(same("SELECT id, age(ts, timestamp '2000-02-29 13:14:15.5'), age(tz, ts) FROM {t} WHERE isfinite(ts) AND isfinite(tz)"));
+    out.push(same("SELECT id, power(f8, 2), exp(f8), ln(f8), sqrt(f8) FROM {t} WHERE f8 > 0.5 AND f8 < 100"));
+    out.push(same("SELECT k, id FROM (SELECT id, row_number() OVER (PARTITION BY b ORDER BY id) AS k FROM {t}) s WHERE k < 3"));
     out
 }
 

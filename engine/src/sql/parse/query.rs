@@ -12,6 +12,7 @@ use super::super::source::Cursor;
 use super::super::statement::{Statement, StatementKind};
 use super::{depth, read_only, refused};
 use crate::error::{Result, SqlError, SqlState};
+use crate::session::operators;
 
 /// A query: the rest of the cursor.
 pub(super) fn query(c: &mut Cursor) -> Result<StatementKind> {
@@ -24,6 +25,7 @@ pub(super) fn query(c: &mut Cursor) -> Result<StatementKind> {
         let star = TokenWithSpan::new(Token::Mul, span);
         toks.splice(0..1, [word("SELECT", Keyword::SELECT), star, word("FROM", Keyword::FROM)]);
     }
+    symmetric(&mut toks);
     let dialect = PostgreSqlDialect {};
     let mut p = parser(&dialect, toks);
     let q = p.parse_query().map_err(|e| convert(c, e))?;
@@ -42,6 +44,20 @@ pub(super) fn query(c: &mut Cursor) -> Result<StatementKind> {
         return Ok(refused(e));
     }
     Ok(StatementKind::Query(Box::new(statement)))
+}
+
+/// `BETWEEN SYMMETRIC`: an operator in place of the word, which sqlparser does not know there; see [`operators`].
+fn symmetric(toks: &mut Vec<TokenWithSpan>) {
+    let is = |t: &TokenWithSpan, k: Keyword| matches!(&t.token, Token::Word(w) if w.keyword == k && w.quote_style.is_none());
+    let mut at = 1;
+    while at < toks.len() {
+        if is(&toks[at], Keyword::SYMMETRIC) && is(&toks[at - 1], Keyword::BETWEEN) {
+            let span = toks[at].span;
+            let mark = Word { value: operators::SYMMETRIC.into(), quote_style: Some('"'), keyword: Keyword::NoKeyword };
+            toks.splice(at..=at, [TokenWithSpan::new(Token::Word(mark), span), TokenWithSpan::new(Token::AtArrow, span)]);
+        }
+        at += 1;
+    }
 }
 
 /// A query as a statement of its own, inside another one (DECLARE, COPY, EXPLAIN, PREPARE, CREATE VIEW). A refused one stays refused.

@@ -23,10 +23,9 @@ pub(super) fn truncate(unit: &str, x: &str, ty: &RemoteType) -> String {
     }
 }
 
-/// `extract(field FROM x)` as an integer, NULL for the infinities. A year before Christ is counted from a year 0 here, which Postgres does not have.
+/// `extract(field FROM x)` as an integer, NULL for the infinities.
 pub(super) fn extract(field: &str, x: &str) -> String {
     let part = format!("extract({field} FROM {x})::integer");
-    let part = if field == "year" { format!("{part} + ({x} < '0001-01-01 00:00:00'::timestamp)::integer") } else { part };
     format!("CASE WHEN {x} > '-infinity' AND {x} < {END} THEN {part} END")
 }
 
