@@ -27,6 +27,8 @@ mod spans;
 mod sum;
 mod text_in;
 mod text_out;
+mod to_char_number;
+mod to_char_time;
 mod unions;
 mod vectors;
 mod whole;

@@ -13,7 +13,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Values, cast};
 use datafusion::optimizer::analyzer::type_coercion::coerce_union_schema;
 
-use super::siblings;
+use super::{ONE_TYPE, siblings};
 
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::rewrite_nodes(plan, &|plan, schema| {
@@ -46,14 +46,29 @@ pub(crate) fn small_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
         let names = NamePreserver::new(&plan);
         plan.map_expressions(|e| {
             let saved = names.save(&e);
-            let out = e.transform_down(|e| Ok(small_literal(e)))?;
+            let out = small_literals_of(e)?;
             Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
         })
     })
 }
 
-/// Functions of a text and a count.
-const COUNTING: &[&str] = &["left", "right", "lpad", "rpad", "repeat", "split_part"];
+/// Functions whose result has the type of their arguments. The others take bigints, and coercing one argument of theirs coerces the others, too.
+const OF_ARGUMENTS: &[&str] = &["make_array", "array_append", "array_prepend", "abs", "mod", "pg_typeof", "to_hex", super::NOT_BITS];
+
+fn small_literals_of(e: Expr) -> Result<Transformed<Expr>> {
+    e.transform_down(|e| match e {
+        Expr::ScalarFunction(mut f) if !ONE_TYPE.contains(&f.func.name()) && !OF_ARGUMENTS.contains(&f.func.name()) => {
+            let mut changed = false;
+            for arg in f.args.iter_mut().filter(|a| !matches!(a, Expr::Literal(..))) {
+                let out = small_literals_of(std::mem::take(arg))?;
+                changed |= out.transformed;
+                *arg = out.data;
+            }
+            Ok(Transformed::new(Expr::ScalarFunction(f), changed, TreeNodeRecursion::Jump))
+        }
+        e => Ok(small_literal(e)),
+    })
+}
 
 fn small_literal(e: Expr) -> Transformed<Expr> {
     match e {
@@ -66,10 +81,6 @@ fn small_literal(e: Expr) -> Transformed<Expr> {
             Transformed::new(Expr::AggregateFunction(f), false, TreeNodeRecursion::Jump)
         }
         Expr::WindowFunction(w) => Transformed::new(Expr::WindowFunction(w), false, TreeNodeRecursion::Jump),
-        // These take counts as bigints only: beside an integer DataFusion would cast their text to another form of text, which is not sent to a source.
-        Expr::ScalarFunction(f) if COUNTING.contains(&f.func.name()) && f.args.iter().skip(1).any(|a| matches!(a, Expr::Literal(..))) => {
-            Transformed::new(Expr::ScalarFunction(f), false, TreeNodeRecursion::Jump)
-        }
         // The cast says the type.
         Expr::Cast(c) if matches!(c.expr.as_ref(), Expr::Literal(..)) => Transformed::new(Expr::Cast(c), false, TreeNodeRecursion::Jump),
         e => Transformed::no(e),

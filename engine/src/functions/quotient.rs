@@ -207,7 +207,7 @@ fn divide((a, a_scale): (i256, i32), (b, b_scale): (i256, i32)) -> Result<i256> 
 }
 
 fn in_range(v: &i256) -> bool {
-    power(i32::from(PRECISION) as i32).is_some_and(|p| v.wrapping_abs() < p)
+    power(i32::from(PRECISION)).is_some_and(|p| v.wrapping_abs() < p)
 }
 
 /// `a * 10^shift / b`, rounded half away from zero; `None` where it does not fit.

@@ -1,12 +1,13 @@
-//! `to_hex` and `encode` as Postgres writes them.
+//! `to_hex`, `encode` and `to_char` as Postgres writes them.
 //!
-//! DataFusion 55 gives a negative integer 16 digits whatever its width, and base64 without `=` and line breaks.
+//! DataFusion 55 gives a negative integer 16 digits whatever its width, base64 without `=` and line breaks, and reads the patterns of strftime.
 
 use std::fmt::Write;
 
 use datafusion::common::{Result, ScalarValue};
 
 use super::rowwise::{Def, Kind, Overload, text, wrong};
+use super::{to_char_number, to_char_time};
 use crate::error::{SqlError, SqlState};
 
 /// Characters of base64 in a line.
@@ -19,6 +20,14 @@ pub(super) static ALL: &[Def] = &[
         overloads: &[
             Overload { takes: &[Kind::Int4], gives: Kind::Text, eval: hex_of },
             Overload { takes: &[Kind::Int8], gives: Kind::Text, eval: hex_of },
+        ],
+    },
+    Def {
+        name: "to_char",
+        overloads: &[
+            Overload { takes: &[Kind::Timestamp, Kind::Text], gives: Kind::Text, eval: to_char_time::to_char },
+            Overload { takes: &[Kind::Numeric, Kind::Text], gives: Kind::Text, eval: to_char_number::of_numeric },
+            Overload { takes: &[Kind::Float8, Kind::Text], gives: Kind::Text, eval: to_char_number::of_double },
         ],
     },
     Def { name: "encode", overloads: &[Overload { takes: &[Kind::Bytea, Kind::Text], gives: Kind::Text, eval: encode }] },

@@ -5,6 +5,7 @@
 
 pub mod explain;
 mod exponents;
+mod grouping;
 mod intervals;
 mod kept;
 pub mod lift;
@@ -523,6 +524,7 @@ pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::State
         schema.rewrite(&mut statement)?;
     }
     relations::resolve(env, &mut statement).await?;
+    grouping::complete(env, &mut statement).await;
     let state = env.state();
     let statement = datafusion::sql::parser::Statement::Statement(Box::new(statement));
     let plan = state.statement_to_plan(statement).await.map_err(|e| env.explain(e))?;
