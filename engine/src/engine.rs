@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 use sqlparser::ast;
 
 use crate::catalog::Catalog;
+use crate::compute::Compute;
 use crate::error::Result;
 use crate::session::registry::QueryRegistry;
 use crate::session::{Session, SessionInfo, Settings};
@@ -78,6 +79,8 @@ pub struct Engine {
     pub queries: QueryRegistry,
     /// What clients asked for and Fjord refused.
     pub unsupported: crate::system::UnsupportedQueries,
+    /// The threads on which queries compute.
+    pub(crate) compute: Compute,
     system: RwLock<Vec<Arc<dyn SystemSchema>>>,
     next_query: AtomicU64,
 }
@@ -100,6 +103,7 @@ impl Engine {
             database,
             queries: QueryRegistry::default(),
             unsupported: Default::default(),
+            compute: Compute::start()?,
             system: RwLock::default(),
             next_query: AtomicU64::new(1),
         }))

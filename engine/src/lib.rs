@@ -6,6 +6,7 @@
 //! file format (see `providers/`), and the wire (`pgwire-server/`).
 
 pub mod catalog;
+mod compute;
 pub mod error;
 pub mod federation;
 pub mod functions;
@@ -19,5 +20,6 @@ pub mod values;
 
 mod engine;
 
+pub use compute::STACK_BYTES;
 pub use engine::{Engine, EngineConfig, SystemSchema};
 pub use error::{Result, SqlError, SqlState};

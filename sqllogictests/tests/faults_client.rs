@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use fjord_harness::{Direction, FaultProxy, process};
-use fjord_sqllogictests::world::{SOON, World, code, eventually, number};
+use fjord_sqllogictests::world::{SOON, World, code, eventually, number, words};
 use futures::StreamExt;
 
 /// What may be read from a source for a client that does not read, between the source and the client: 4 batches of 1 MiB, what goes into the client's
@@ -134,4 +134,38 @@ async fn a_query_that_only_computes_is_cancelled_at_once() {
     let took = begun.elapsed();
     assert_eq!(code(&failed.unwrap_err()), "57014");
     assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+/// More queries that only compute than the machine has cores: others connect, are answered and look rows up meanwhile, and each is cancelled.
+#[tokio::test]
+async fn queries_that_compute_keep_nobody_waiting() {
+    const QUERIES: usize = 8;
+    const ROUNDS: usize = 20;
+    let world = World::start("").unwrap();
+    let watcher = world.fjord.client().await.unwrap();
+    let mut running = vec![];
+    for _ in 0..QUERIES {
+        let client = world.fjord.client().await.unwrap();
+        let token = client.cancel_token();
+        let query = "SELECT a.n FROM generate_series(1, 30000000000) a(n) ORDER BY a.n % 1009 DESC, a.n LIMIT 3";
+        running.push((token, tokio::spawn(async move { client.simple_query(query).await.map(|_| ()) })));
+    }
+    let count =
+        "SELECT count(*) FROM sys.queries WHERE state = 'running' AND query LIKE '%ORDER BY a.n %' AND query NOT LIKE '%sys.queries%'";
+    eventually("they run", || async { Ok(number(&watcher, count).await? == QUERIES as i64) }).await.unwrap();
+    let others = async {
+        for round in 0..ROUNDS {
+            let other = world.fjord.client().await.unwrap();
+            assert_eq!(number(&other, "SELECT 1::bigint").await.unwrap(), 1);
+            let row = other.query_one("SELECT note FROM pg.public.numbers WHERE id = $1", &[&(round as i32 + 1)]).await.unwrap();
+            assert_eq!(row.get::<_, String>(0), format!("row {}", round + 1));
+        }
+    };
+    // Where all share the threads, each of these waits for seconds.
+    tokio::time::timeout(SOON, others).await.unwrap();
+    for (token, query) in running {
+        tokio::time::timeout(SOON, token.cancel_query(tokio_postgres::NoTls)).await.unwrap().unwrap();
+        let e = tokio::time::timeout(SOON, query).await.unwrap().unwrap().unwrap_err();
+        assert_eq!(code(&e), "57014", "{}", words(&e));
+    }
 }

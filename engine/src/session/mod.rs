@@ -420,7 +420,12 @@ impl Session {
             record.planned("template");
             return Ok((planned.schema.clone(), run::started(whole.stream(&planned.env, scope, record)?).await?, "SELECT"));
         }
-        let running = Running { state: self.running_state(&planned.env, scope, record), scope: scope.clone(), record: record.clone() };
+        let running = Running {
+            engine: self.engine.clone(),
+            state: self.running_state(&planned.env, scope, record),
+            scope: scope.clone(),
+            record: record.clone(),
+        };
         let physical = match bound {
             Some(bound) => {
                 record.planned("cached");
@@ -481,6 +486,7 @@ impl Session {
 
 /// What a running query plans and runs with.
 pub(crate) struct Running {
+    pub(crate) engine: Arc<Engine>,
     pub(crate) state: SessionState,
     pub(crate) scope: Arc<QueryScope>,
     pub(crate) record: Arc<QueryRecord>,
@@ -495,9 +501,16 @@ impl Running {
         Ok(self.state.create_physical_plan(&plan).await?)
     }
     pub(crate) fn stream(&self, plan: Arc<dyn ExecutionPlan>) -> Result<SendableRecordBatchStream> {
-        let waits_only = run::waits_only(&plan);
-        let rows = execute_stream(plan, self.state.task_ctx())?;
-        Ok(if waits_only { rows } else { run::apart(rows) })
+        if run::waits_only(&plan) {
+            return Ok(execute_stream(plan, self.state.task_ctx())?);
+        }
+        let threads = self.engine.compute.handle()?;
+        let rows = {
+            // Some operators begin their work at once.
+            let _on_them = threads.enter();
+            execute_stream(plan, self.state.task_ctx())?
+        };
+        Ok(run::apart(rows, threads))
     }
 }
 

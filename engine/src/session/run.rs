@@ -11,10 +11,12 @@ use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use datafusion::error::{DataFusionError, Result as DfResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::{EmptyRecordBatchStream, ExecutionPlan};
 use futures::{Stream, StreamExt};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -53,17 +55,19 @@ fn timed_out() -> SqlError {
         .hint("SET statement_timeout gives it more time; 0 turns it off.")
 }
 
-/// A plan that does no work of its own worth the name: it passes on what one remote query brings.
+/// A plan that does no work of its own worth the name: it passes on what one remote query brings, or is a row of constants.
 pub(crate) fn waits_only(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.is::<RemoteScanExec>() || (plan.is::<ProjectionExec>() && plan.children().into_iter().all(waits_only))
+    plan.is::<RemoteScanExec>()
+        || plan.is::<PlaceholderRowExec>()
+        || (plan.is::<ProjectionExec>() && plan.children().into_iter().all(waits_only))
 }
 
-/// The same rows, computed in a task of their own. An operator may compute for seconds before it lets go of its thread; whoever waits for the rows
-/// then still hears a cancel at once. Dropped, it ends the task where that next lets go. At most two batches are computed ahead.
-pub(crate) fn apart(mut rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+/// The same rows, computed in a task of their own, on the threads for that. An operator may compute for seconds before it lets go of its thread; whoever
+/// waits for the rows then still hears a cancel at once. Dropped, it ends the task where that next lets go. At most two batches are computed ahead.
+pub(crate) fn apart(mut rows: SendableRecordBatchStream, threads: &Handle) -> SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStreamBuilder::new(rows.schema(), 1);
     let tx = builder.tx();
-    builder.spawn(async move {
+    let work = async move {
         while let Some(batch) = rows.next().await {
             let last = batch.is_err();
             if tx.send(batch).await.is_err() || last {
@@ -71,7 +75,8 @@ pub(crate) fn apart(mut rows: SendableRecordBatchStream) -> SendableRecordBatchS
             }
         }
         Ok(())
-    });
+    };
+    builder.spawn_on(work, threads);
     builder.build()
 }
 

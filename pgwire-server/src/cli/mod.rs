@@ -85,17 +85,13 @@ enum LogFormat {
     Json,
 }
 
-/// Stack of a worker thread: DataFusion plans by recursion, and an unoptimized build overflows the usual 2 MiB with a plain SELECT. Address space
-/// only: pages are taken as they are touched.
-const STACK_BYTES: usize = 32 << 20;
-
 /// Parses the command line and runs it. Exit codes: 0 well done, 1 an error, 2 a wrong command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     // Planning is work for the processor inside an async task: more threads than cores keep the sockets answering meanwhile.
     let threads = std::thread::available_parallelism().map_or(4, |n| (n.get() * 2).max(4));
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.worker_threads(threads).thread_stack_size(STACK_BYTES).enable_all().build() {
+    let runtime = match builder.worker_threads(threads).thread_stack_size(fjord_engine::STACK_BYTES).enable_all().build() {
         Ok(r) => r,
         Err(e) => {
             eprintln!("fjord: cannot start: {e}");

@@ -8,6 +8,7 @@ mod connect;
 mod tap;
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 use fjord_engine::source::PoolStatus;
 use fjord_engine::{Result, SqlError, SqlState};
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_postgres::Client;
 
 use crate::error::Origin;
@@ -48,6 +50,9 @@ pub(crate) struct Pool {
     options: Arc<PostgresOptions>,
     tls: Option<MakeTls>,
     permits: Arc<Semaphore>,
+    /// Where connections live: on the runtime on which the connector was opened, the wire's. A query that computes elsewhere must not keep a
+    /// connection of its own waiting, nor one that others use after it. `None` outside of any.
+    home: Option<Handle>,
     idle: Mutex<Vec<Idle>>,
     facts: RwLock<Option<ServerFacts>>,
     closed: AtomicBool,
@@ -85,6 +90,7 @@ impl Pool {
             options,
             tls,
             permits,
+            home: Handle::try_current().ok(),
             idle: Mutex::default(),
             facts: RwLock::default(),
             closed: AtomicBool::new(false),
@@ -120,9 +126,34 @@ impl Pool {
         }
         let (open, reused) = match self.take_idle() {
             Some(open) => (open, true),
-            None => (self.connect().await?, false),
+            None => (self.connect_at_home().await?, false),
         };
         Ok(Connection { open: Some(open), permit: Some(permit), reused, busy: false, pool: self.clone() })
+    }
+
+    /// Makes a connection, whose socket and task belong to `home`.
+    async fn connect_at_home(self: &Arc<Self>) -> Result<Open> {
+        let elsewhere = self.home.as_ref().filter(|home| Handle::try_current().is_ok_and(|here| here.id() != home.id()));
+        let Some(home) = elsewhere else { return self.connect().await };
+        let pool = self.clone();
+        // Dropped, it is ended: nobody waits for the connection any more.
+        let mut task = JoinSet::new();
+        task.spawn_on(async move { pool.connect().await }, home);
+        match task.join_next().await {
+            Some(Ok(made)) => made,
+            _ => Err(SqlError::internal("connecting ended without a result")),
+        }
+    }
+
+    /// Does what is to outlive a query.
+    pub(crate) fn detach(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        match self.home.clone().or_else(|| Handle::try_current().ok()) {
+            Some(home) => {
+                drop(home.spawn(work));
+                true
+            }
+            None => false,
+        }
     }
 
     /// A connection for more than one at a time: only one that is free now, and only while others find one too. `None` is no failure.
@@ -133,7 +164,7 @@ impl Pool {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         let (open, reused) = match self.take_idle() {
             Some(open) => (open, true),
-            None => (self.connect().await.ok()?, false),
+            None => (self.connect_at_home().await.ok()?, false),
         };
         Some(Connection { open: Some(open), permit: Some(permit), reused, busy: false, pool: self.clone() })
     }
@@ -226,6 +257,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The pool that it is of.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// The driver's client. `None` only after release, which takes the connection away.
     pub(crate) fn client(&self) -> Result<&Client> {
         self.open.as_ref().map(|o| &o.client).ok_or_else(|| SqlError::internal("a released connection was used"))
@@ -272,11 +308,10 @@ impl Drop for Connection {
         if open.client.is_closed() {
             return;
         }
-        let permit = self.permit.take();
-        match tokio::runtime::Handle::try_current() {
-            // The permit is held until the server has let go: else cancelled queries would pile up there beyond pool_size.
-            Ok(runtime) => drop(runtime.spawn(connect::cancel(self.pool.clone(), open, permit))),
-            Err(_) => open.task.abort(),
+        let (permit, task) = (self.permit.take(), open.task.abort_handle());
+        // The permit is held until the server has let go: else cancelled queries would pile up there beyond pool_size.
+        if !self.pool.detach(connect::cancel(self.pool.clone(), open, permit)) {
+            task.abort();
         }
     }
 }

@@ -83,9 +83,7 @@ impl Coordinator {
 impl Drop for Coordinator {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            drop(runtime.spawn(end(connection)));
-        }
+        connection.pool().clone().detach(end(connection));
     }
 }
 
