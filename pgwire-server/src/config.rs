@@ -29,6 +29,17 @@ pub struct Config {
     /// `[limits]`
     #[serde(default)]
     pub limits: LimitsSection,
+    /// `[files]`
+    #[serde(default)]
+    pub files: FilesSection,
+}
+
+/// `[files]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesSection {
+    /// The folder below which connectors of type files may read local files.
+    pub root: Option<PathBuf>,
 }
 
 /// `[server]`
@@ -118,6 +129,7 @@ impl Config {
         config.server.init_sql.iter_mut().for_each(absolute);
         config.secrets.key_file.iter_mut().for_each(absolute);
         config.secrets.root.iter_mut().for_each(absolute);
+        config.files.root.iter_mut().for_each(absolute);
         config.users.values_mut().filter_map(|u| u.password_file.as_mut()).for_each(absolute);
         if let Some(tls) = &mut config.tls {
             absolute(&mut tls.cert);

@@ -1,5 +1,6 @@
 //! The one place where the registry of connector types is built. A new source is a new crate under providers/ and one line here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fjord_engine::Engine;
@@ -7,9 +8,13 @@ use fjord_engine::source::ConnectorType;
 
 use crate::sessions::SessionRegistry;
 
-/// Every connector type of this binary.
-pub fn connector_types() -> Vec<Arc<dyn ConnectorType>> {
-    vec![Arc::new(fjord_postgres::PostgresType), Arc::new(fjord_mysql::MySqlType), Arc::new(fjord_files::FilesType)]
+/// Every connector type of this binary. `file_root`: local files are read below it only.
+pub fn connector_types(file_root: Option<PathBuf>) -> Vec<Arc<dyn ConnectorType>> {
+    vec![
+        Arc::new(fjord_postgres::PostgresType),
+        Arc::new(fjord_mysql::MySqlType),
+        Arc::new(fjord_files::FilesType { root: file_root }),
+    ]
 }
 
 /// Adds what clients look up before they query: pg_catalog and information_schema.

@@ -44,6 +44,9 @@ struct StoreArgs {
     /// The folder below which CREATE SECRET ... FROM FILE may read.
     #[arg(long, value_name = "DIR", env = "FJORD_SECRET_ROOT")]
     secret_root: Option<PathBuf>,
+    /// The folder below which connectors of type files may read local files [default: anywhere].
+    #[arg(long, value_name = "DIR", env = "FJORD_FILE_ROOT")]
+    file_root: Option<PathBuf>,
     /// Statements to run before anything else, at each start (use CREATE ... IF NOT EXISTS).
     #[arg(long, value_name = "FILE")]
     init_sql: Option<PathBuf>,

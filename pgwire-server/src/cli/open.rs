@@ -40,7 +40,7 @@ pub async fn server(args: &StoreArgs, config: &Config, insecure: bool) -> Result
         secret_root: args.secret_root.clone().or_else(|| config.secrets.root.clone()),
         allow_link_local: config.secrets.allow_link_local,
     };
-    let engine = Engine::open(engine_config, connector_types()).await?;
+    let engine = Engine::open(engine_config, connector_types(args.file_root.clone().or_else(|| config.files.root.clone()))).await?;
     if let Some(least) = config.log_slow_statements()? {
         engine.queries.log_slower_than(least);
     }

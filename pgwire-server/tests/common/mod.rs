@@ -49,7 +49,7 @@ impl Running {
             secret_root: None,
             allow_link_local: false,
         };
-        let engine = Engine::open(config, fjord_server::connectors::connector_types()).await.unwrap();
+        let engine = Engine::open(config, fjord_server::connectors::connector_types(None)).await.unwrap();
         let max = options.max_connections.unwrap_or(100);
         let sessions = SessionRegistry::limited(max, options.max_per_role.unwrap_or(max));
         fjord_server::connectors::add_system_schemas(&engine, &sessions);

@@ -9,11 +9,13 @@ mod glob;
 mod layout;
 mod location;
 mod options;
+mod rooted;
 mod schema;
 mod source;
 mod store;
 mod table;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use fjord_engine::Result;
@@ -22,8 +24,11 @@ use fjord_engine::source::{ConnectorType, OptionSpec, OptionValues, Source};
 pub use options::OPTIONS;
 
 /// The connector type `files`.
-#[derive(Debug, Default, Clone, Copy)]
-pub struct FilesType;
+#[derive(Debug, Default, Clone)]
+pub struct FilesType {
+    /// Local locations must lie below this folder (`--file-root`); without one, any that the server may read is allowed.
+    pub root: Option<PathBuf>,
+}
 
 impl ConnectorType for FilesType {
     fn name(&self) -> &'static str {
@@ -39,7 +44,8 @@ impl ConnectorType for FilesType {
     }
 
     fn open(&self, connector: &str, options: OptionValues) -> Result<Arc<dyn Source>> {
-        let options = options::FilesOptions::parse(&options)?;
+        let mut options = options::FilesOptions::parse(&options)?;
+        options.root.clone_from(&self.root);
         Ok(Arc::new(source::FilesSource::open(connector, options)?))
     }
 }

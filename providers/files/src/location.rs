@@ -19,6 +19,7 @@ use crate::error::store_error;
 use crate::glob::Glob;
 use crate::layout::{Layout, file_table, glob_table};
 use crate::options::{Access, invalid};
+use crate::rooted::{Rooted, outside};
 
 /// Tries of one request to a remote store, after the first.
 const RETRIES_MAX: usize = 3;
@@ -129,16 +130,25 @@ impl Location {
     }
 
     /// Opens the store. For a local path this looks whether it is a file or a folder; a remote path without glob is asked about.
-    pub(crate) async fn open(&self, access: &Access) -> Result<Opened> {
+    /// A local path outside of `root` is refused, wherever its links lead.
+    pub(crate) async fn open(&self, access: &Access, root: Option<&std::path::Path>) -> Result<Opened> {
         match &self.place {
-            Place::Local => self.open_local(),
+            Place::Local => self.open_local(root),
             _ => self.open_remote(access).await,
         }
     }
 
-    fn open_local(&self) -> Result<Opened> {
+    fn open_local(&self, root: Option<&std::path::Path>) -> Result<Opened> {
         let absolute = std::path::absolute(if self.fixed.is_empty() { "." } else { &self.fixed })
             .map_err(|e| SqlError::new(SqlState::UNDEFINED_FILE, format!("location \"{}\": {e}", self.text)))?;
+        let root = root.map(real_root).transpose()?;
+        if let Some(root) = &root {
+            // What is not there tells nothing of what else is: the path as it is written decides.
+            let inside = absolute.canonicalize().map_or_else(|_| plainly_below(&absolute, root), |real| real.starts_with(root));
+            if !inside {
+                return Err(outside(&self.text, root));
+            }
+        }
         let meta = std::fs::metadata(&absolute).map_err(|e| {
             let state = match e.kind() {
                 std::io::ErrorKind::PermissionDenied => SqlState::INSUFFICIENT_PRIVILEGE,
@@ -158,7 +168,11 @@ impl Location {
             }
         };
         let store = LocalFileSystem::new_with_prefix(&folder).map_err(|e| store_error("open", &self.text, &e))?;
-        Ok(Opened { store: Arc::new(store), base: Path::default(), layout })
+        let store: Arc<dyn ObjectStore> = match root {
+            Some(root) => Arc::new(Rooted::new(store, root)),
+            None => Arc::new(store),
+        };
+        Ok(Opened { store, base: Path::default(), layout })
     }
 
     async fn open_remote(&self, access: &Access) -> Result<Opened> {
@@ -254,6 +268,19 @@ impl Location {
             }
         }
     }
+}
+
+/// The root without links.
+fn real_root(root: &std::path::Path) -> Result<PathBuf> {
+    root.canonicalize().map_err(|e| {
+        SqlError::new(SqlState::CONFIG_FILE_ERROR, format!("the root of local files {} cannot be used: {e}", root.display()))
+            .hint("It is `root` under [files] in fjord.toml, or --file-root: an existing folder.")
+    })
+}
+
+/// Below by its text alone, without a step upwards.
+fn plainly_below(path: &std::path::Path, root: &std::path::Path) -> bool {
+    path.starts_with(root) && !path.components().any(|c| c == std::path::Component::ParentDir)
 }
 
 /// Addresses that hand out a machine's own credentials.

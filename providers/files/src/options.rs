@@ -1,5 +1,6 @@
 //! The options of a `files` connector: one table for validation and docs, and their parsed form.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use fjord_engine::source::{OptionKind, OptionSpec, OptionValues, Secret};
@@ -74,6 +75,8 @@ pub(crate) struct FilesOptions {
     pub(crate) location: Location,
     pub(crate) reading: Reading,
     pub(crate) access: Access,
+    /// Below which local files must lie.
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// How files are read.
@@ -141,7 +144,7 @@ impl FilesOptions {
             infer_rows: v.integer("infer_rows").and_then(|n| usize::try_from(n).ok()).unwrap_or(1000),
         };
         location.check(&access)?;
-        Ok(FilesOptions { location, reading, access })
+        Ok(FilesOptions { location, reading, access, root: None })
     }
 }
 

@@ -134,7 +134,7 @@ impl FilesSource {
     }
 
     async fn all(&self) -> Result<Vec<(Place, usize, Result<(TableInfo, Shape)>)>> {
-        let opened = self.options.location.open(&self.options.access).await?;
+        let opened = self.options.location.open(&self.options.access, self.options.root.as_deref()).await?;
         let mut out = vec![];
         for (place, files) in self.places(&opened).await?.into_values() {
             let table = self.table(&opened, &place, &files).await;
@@ -155,7 +155,7 @@ impl Source for FilesSource {
     }
 
     async fn validate(&self) -> Vec<Check> {
-        let opened = match self.options.location.open(&self.options.access).await {
+        let opened = match self.options.location.open(&self.options.access, self.options.root.as_deref()).await {
             Ok(o) => o,
             Err(e) => return vec![Check::failed("location", self.named(e))],
         };

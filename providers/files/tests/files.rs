@@ -10,14 +10,18 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::prelude::SessionContext;
-use fjord_engine::Result;
 use fjord_engine::source::{CheckStatus, ConnectorType, OptionValues, Secret, Source, SourceCatalog};
+use fjord_engine::{Result, SqlState};
 use fjord_files::{FilesType, OPTIONS};
 use fjord_harness::S3Server;
 use fjord_harness::process::Process;
 use tempfile::TempDir;
 
 fn open(location: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Source>> {
+    open_below(None, location, more)
+}
+
+fn open_below(root: Option<&std::path::Path>, location: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Source>> {
     let mut given: BTreeMap<String, String> = BTreeMap::from([("location".to_string(), location.to_string())]);
     let mut secrets = BTreeMap::new();
     for (k, v) in more {
@@ -27,7 +31,7 @@ fn open(location: &str, more: &[(&str, &str)]) -> Result<Arc<dyn Source>> {
             given.insert(k.to_string(), v.to_string());
         }
     }
-    FilesType.open("lake", OptionValues::validate("files", OPTIONS, &given, secrets)?)
+    FilesType { root: root.map(Into::into) }.open("lake", OptionValues::validate("files", OPTIONS, &given, secrets)?)
 }
 
 fn folder(dir: &TempDir, sub: &str) -> String {
@@ -372,4 +376,67 @@ async fn an_unreachable_store_is_08001() {
     let e = open("s3://b/x/", &options).unwrap().introspect().await.unwrap_err();
     assert_eq!(e.state.0, "08001");
     assert!(e.message.contains("lake") && e.message.contains("s3://b/x/"), "{}", e.message);
+}
+
+#[tokio::test]
+async fn local_files_are_read_below_the_root_only() {
+    let dir = TempDir::new().unwrap();
+    let (root, secret) = (dir.path().join("root"), dir.path().join("secret"));
+    std::fs::create_dir_all(root.join("lake/more")).unwrap();
+    std::fs::create_dir_all(&secret).unwrap();
+    std::fs::write(root.join("lake/a.csv"), "n\n1\n").unwrap();
+    std::fs::write(secret.join("b.csv"), "n\n2\n").unwrap();
+    // Beside the root, with a name that begins like it.
+    std::fs::create_dir_all(dir.path().join("root2")).unwrap();
+    std::fs::write(dir.path().join("root2/b.csv"), "n\n2\n").unwrap();
+    std::os::unix::fs::symlink(&secret, root.join("out")).unwrap();
+    std::os::unix::fs::symlink(root.join("lake"), dir.path().join("in")).unwrap();
+    let at = |path: &str| format!("{}/{path}", dir.path().display());
+    for outside in [
+        at("secret"),
+        at("secret/b.csv"),
+        at("root2/b.csv"),
+        at("root/../secret/b.csv"),
+        at("root/lake/../../secret/*.csv"),
+        at("root/out"),
+        at("root/out/b.csv"),
+        at("root/nothing/../../secret/nothing.csv"),
+        at("secret/nothing.csv"),
+        format!("file://{}", at("secret")),
+        "/etc/passwd".to_string(),
+    ] {
+        let e = open_below(Some(&root), &outside, &[]).unwrap().introspect().await.unwrap_err();
+        assert_eq!(e.state, SqlState::INSUFFICIENT_PRIVILEGE, "{outside}: {e}");
+        assert!(e.hint.unwrap_or_default().contains("--file-root"), "{outside}");
+    }
+    for inside in [at("root/lake"), at("root/lake/*.csv"), at("root/lake/more/../a.csv"), at("in/a.csv")] {
+        let catalog = open_below(Some(&root), &inside, &[]).unwrap().introspect().await.unwrap();
+        assert_eq!(catalog.schemas[0].tables.len(), 1, "{inside}");
+    }
+    let e = open_below(Some(&root), &at("root/lake/none.csv"), &[]).unwrap().introspect().await.unwrap_err();
+    assert_eq!(e.state, SqlState::UNDEFINED_FILE);
+    assert!(open(&at("secret"), &[]).unwrap().introspect().await.is_ok());
+    let e = open_below(Some(at("none").as_ref()), &at("secret"), &[]).unwrap().introspect().await.unwrap_err();
+    assert_eq!(e.state, SqlState::CONFIG_FILE_ERROR);
+}
+
+/// Links that are laid after the connector was made.
+#[tokio::test]
+async fn a_link_out_of_the_root_is_refused_when_it_is_read() {
+    let dir = TempDir::new().unwrap();
+    let lake = dir.path().join("root/lake");
+    std::fs::create_dir_all(&lake).unwrap();
+    std::fs::write(dir.path().join("secret.csv"), "n\n2\n").unwrap();
+    std::fs::write(lake.join("a1.csv"), "n\n1\n").unwrap();
+    let source = open_below(Some(&dir.path().join("root")), lake.to_str().unwrap(), &[]).unwrap();
+    let ctx = SessionContext::new();
+    register(&ctx, &source).await;
+    assert_eq!(one(&ctx, "SELECT sum(n) FROM a1").await, "1");
+    std::fs::remove_file(lake.join("a1.csv")).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("secret.csv"), lake.join("a1.csv")).unwrap();
+    let e = match ctx.sql("SELECT sum(n) FROM a1").await {
+        Ok(frame) => frame.collect().await.unwrap_err(),
+        Err(e) => e,
+    };
+    assert!(e.to_string().contains("is not below"), "{e}");
 }
