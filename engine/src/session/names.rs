@@ -219,7 +219,8 @@ mod tests {
         for (sql, want) in [
             ("SELECT count(*), count(a) FROM t", "SELECT count(*) AS \"count\", count(a) AS \"count~1\" FROM t"),
             ("SELECT 1, a + 1, -a FROM t", "SELECT 1 AS \"?column?\", a + 1 AS \"?column?~1\", -a AS \"?column?~2\" FROM t"),
-            ("SELECT id, t.id, u.id FROM t, u", "SELECT id, t.id, u.id FROM t, u"),
+            ("SELECT t.id, u.id FROM t, u", "SELECT t.id, u.id FROM t, u"),
+            ("SELECT id, t.id, u.id FROM t, u", "SELECT id, t.id AS \"id~t1\", u.id AS \"id~t2\" FROM t, u"),
             ("SELECT id, id FROM t", "SELECT id, id AS \"id~1\" FROM t"),
             ("SELECT x::text, '1'::int, true FROM t", "SELECT x::TEXT AS \"x\", '1'::INT AS \"int4\", true AS \"bool\" FROM t"),
             ("SELECT 1 AS x, 2 AS X FROM t", "SELECT 1 AS x, 2 AS \"x~1\" FROM t"),

@@ -17,6 +17,7 @@ const fn ours(template: &'static str, args: &'static [Arg], reason: &'static str
     Function { template, args, ours: Some(reason) }
 }
 
+const NULL_ELEMENT: &str = "beside an element that is NULL no match is false, not NULL";
 const CASE_MAPPING: &str = "case mapping by the source's locale";
 
 /// Text to text.
@@ -131,8 +132,8 @@ pub(super) const ARRAYS: &[Function] = &[
     f("({} @> ARRAY[1])", &[Ints]),
     f("({} @> ARRAY['a'])", &[Texts]),
     f("({} <@ ARRAY[1, 2, 3])", &[Ints]),
-    f("(1 = ANY({}))", &[Ints]),
-    f("({} = ANY({}))", &[Plain, Texts]),
+    ours("(1 = ANY({}))", &[Ints], NULL_ELEMENT),
+    ours("({} = ANY({}))", &[Plain, Texts], NULL_ELEMENT),
     f("(({})[1] = 2)", &[Ints]),
     f("(({})[2] IS NULL)", &[Ints]),
     f("(({})[1] = {})", &[Texts, Plain]),

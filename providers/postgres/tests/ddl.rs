@@ -108,7 +108,7 @@ async fn the_life_of_a_connector() {
     let rows = run(&s, "SHOW CONNECTORS LIKE 'sh%'").await;
     assert!(rows.len() == 1 && rows[0].starts_with("shop|postgres|federation|running|"), "{rows:?}");
     assert!(run(&s, "SHOW CONNECTORS LIKE 'x%'").await.is_empty());
-    assert!(run(&s, "DESCRIBE CONNECTOR shop").await.contains(&"schema billing|1 tables".to_string()));
+    assert!(run(&s, "DESCRIBE CONNECTOR shop").await.contains(&"schema billing|1 table".to_string()));
     let checks = run(&s, "VALIDATE CONNECTOR shop").await;
     assert!(checks.iter().any(|c| c.starts_with("connect|ok|")), "{checks:?}");
     assert_eq!(run(&s, "SELECT name, phase FROM sys.connector_health").await, ["shop|running"]);
