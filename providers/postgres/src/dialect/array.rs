@@ -92,13 +92,13 @@ fn contains(sign: &str, array: &Typed, literal: &Typed) -> Result<Judgement, Str
 
 /// The number of elements. An array of several dimensions is not read here at all.
 fn cardinality(array: &Typed, result: &DataType) -> Result<Judgement, String> {
-    if !matches!(array.ty.family, Family::Array(_)) || array.literal().is_some() || *result != DataType::UInt64 {
+    if !matches!(array.ty.family, Family::Array(_)) || array.literal().is_some() || *result != DataType::Int32 {
         return Err(format!("cardinality of {} as {result} is evaluated here", describe(&array.ty)));
     }
     let made = call(
         Op::Function("cardinality".into()),
         vec![array.scalar.clone()],
-        plain("integer", Family::UInt(64), result.clone(), array.ty.nullable),
+        plain("integer", Family::Int(32), result.clone(), array.ty.nullable),
     );
     Ok(Judgement::exact(made.scalar, made.ty))
 }
