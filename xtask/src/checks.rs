@@ -83,7 +83,8 @@ pub fn run(full: bool) -> Result<()> {
 
 /// The demo as a process of its own, ended as a user ends it: how it stops is part of the check.
 fn demo_check() -> Result<bool> {
-    let mut command = Command::new(std::env::current_exe()?);
+    // This very program, even where the build step has put another in its place since.
+    let mut command = Command::new("/proc/self/exe");
     // The program that the step before built and tested: building it by itself could resolve other features, and build all of it again.
     command.args(["demo", "--check", "--keep"]).current_dir(cargo::root()).env("FJORD_BIN", cargo::target_folder()?.join("debug/fjord"));
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;

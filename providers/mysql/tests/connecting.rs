@@ -207,7 +207,7 @@ async fn a_full_pool_says_so_and_a_cancel_reaches_the_server() {
             until("the connection is free", async || source.pool().in_use == 0).await;
         }
         assert_eq!(run(&source, "SELECT 1").await.unwrap(), 1);
-        let limited = over(server.port(), &[("statement_timeout", "300ms")]).unwrap();
+        let limited = over(server.port(), &[("statement_timeout", "2s")]).unwrap();
         let e =
             run(&limited, "SELECT count(*) FROM information_schema.COLUMNS a, information_schema.COLUMNS b, information_schema.COLUMNS c")
                 .await;

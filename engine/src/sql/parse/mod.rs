@@ -3,6 +3,7 @@
 mod copy;
 mod ddl;
 mod depth;
+mod dialect;
 mod distinct_from;
 mod query;
 mod session;

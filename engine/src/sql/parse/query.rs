@@ -3,13 +3,13 @@
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{self, SetExpr, Visit, Visitor};
-use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Span, Token, TokenWithSpan, Word};
 
 use super::super::source::Cursor;
 use super::super::statement::{Statement, StatementKind};
+use super::dialect::Postgres;
 use super::{depth, read_only, refused};
 use crate::error::{Result, SqlError, SqlState};
 use crate::session::operators;
@@ -26,7 +26,7 @@ pub(super) fn query(c: &mut Cursor) -> Result<StatementKind> {
         toks.splice(0..1, [word("SELECT", Keyword::SELECT), star, word("FROM", Keyword::FROM)]);
     }
     symmetric(&mut toks);
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let mut p = parser(&dialect, toks);
     let q = p.parse_query().map_err(|e| convert(c, e))?;
     let rest = p.peek_token();
@@ -77,7 +77,7 @@ pub(super) fn nested(c: &mut Cursor) -> Result<Result<Statement, StatementKind>>
 pub(super) fn expressions(c: &Cursor, from: usize, to: usize) -> Result<Vec<ast::Expr>> {
     let sub = Cursor::new(c.src, from, to);
     depth::guard(&sub)?;
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let toks = c.src.toks[from..to].iter().map(|t| t.with_span.clone()).collect();
     let mut p = parser(&dialect, toks);
     let all = p.parse_comma_separated(Parser::parse_expr).map_err(|e| convert(&sub, e))?;
@@ -88,7 +88,7 @@ pub(super) fn expressions(c: &Cursor, from: usize, to: usize) -> Result<Vec<ast:
     Ok(all)
 }
 
-fn parser(dialect: &PostgreSqlDialect, toks: Vec<TokenWithSpan>) -> Parser<'_> {
+fn parser(dialect: &Postgres, toks: Vec<TokenWithSpan>) -> Parser<'_> {
     Parser::new(dialect).with_recursion_limit(depth::NESTING_MAX).with_tokens_with_locations(toks)
 }
 

@@ -484,3 +484,32 @@ fn mutations_never_panic() {
         }
     }
 }
+
+#[test]
+fn nesting_takes_no_exponential_time() {
+    // With time that doubles with each level this would not end.
+    for (open, inner, close) in [
+        ("f(", "1", ")"),
+        ("f(x, ", "1", ", y)"),
+        ("f(a => ", "1", ")"),
+        ("(", "1", ")"),
+        ("CASE WHEN a THEN ", "1", " END"),
+        ("CAST(", "1", " AS int)"),
+        ("ARRAY[", "1", "]"),
+        ("coalesce(a, ", "1", ")"),
+        ("f(- ", "1", " + 1)"),
+        ("(SELECT ", "1", ")"),
+        ("f(DISTINCT ", "1", " ORDER BY 1)"),
+        ("extract(year FROM ", "d", ")"),
+        ("substring(", "t", " FROM 2)"),
+        ("trim(", "t", ")"),
+        ("a IN (", "1", ")"),
+        ("EXISTS (SELECT 1 WHERE ", "true", ")"),
+    ] {
+        let sql = format!("SELECT {}{inner}{}", open.repeat(40), close.repeat(40));
+        match parse(&sql) {
+            Ok(all) => assert_eq!(all.len(), 1, "{sql}"),
+            Err(e) => assert_eq!(e.state, SqlState::STATEMENT_TOO_COMPLEX, "{sql}: {e}"),
+        }
+    }
+}

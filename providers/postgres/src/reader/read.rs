@@ -308,11 +308,12 @@ pub(super) async fn copy(
                 }
                 piece = wire.next() => match piece {
                     Some(piece) => piece,
-                    // The connection is gone; how, the statement knows.
+                    // The connection is gone; how, the statement knows. It may have ended well just before.
                     None => {
                         main.as_mut().await;
                         main.as_mut().take_output().transpose()?;
-                        return Err(Failure::Ours(SqlError::internal("rows ended before their statement did")));
+                        ended = true;
+                        continue;
                     }
                 },
                 () = main.as_mut() => {
