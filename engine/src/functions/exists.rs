@@ -1,38 +1,68 @@
 //! `EXISTS (...)` and `x IN (SELECT ...)` as values: in a SELECT list, under GROUP BY, in ORDER BY.
 //!
 //! DataFusion 55 turns them into joins only in a WHERE; elsewhere no physical plan knows them. As values they are scalar subqueries that count: a count
-//! has one row whatever the subquery finds, so a correlated one decorrelates too.
+//! has one row whatever the subquery finds, so a correlated one decorrelates too. And as it plans no scalar subquery in an aggregate or a window either,
+//! those are computed in a projection below.
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, Spans};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when};
 use datafusion::scalar::ScalarValue;
 
+/// What the names of columns that hold a subquery's value start with.
+const SUBQUERY: &str = "__fjord_subquery_";
+
 /// Rewrites the subqueries that stand for a value.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_up_with_subqueries(|node| match node {
-        LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Window(_) => {
-            let below = node.inputs().first().map(|i| i.schema().clone());
-            node.map_expressions(|e| e.transform_up(|e| one(e, below.as_deref())))
+    super::rewrite_nodes(plan, &|node, below| match node {
+        LogicalPlan::Projection(_) | LogicalPlan::Sort(_) => super::rewrite_own_expressions(node, &|e| one(e, below)),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
+            super::rewrite_own_expressions(node, &|e| one(e, below))?.transform_data(|node| computed_below(node))
         }
         other => Ok(Transformed::no(other)),
-    })?
-    .data
-    .recompute_schema()
+    })
 }
 
-fn one(e: Expr, below: Option<&DFSchema>) -> Result<Transformed<Expr>> {
-    match (e, below) {
-        (Expr::Exists(Exists { subquery, negated }), _) => {
+/// The node with its scalar subqueries as columns of a projection under it. Columns keep their names.
+fn computed_below(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let mut found: Vec<Expr> = vec![];
+    node.apply_expressions(|e| {
+        e.apply(|e| {
+            if matches!(e, Expr::ScalarSubquery(_)) && !found.contains(e) {
+                found.push(e.clone());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    let Some(input) = node.inputs().first().filter(|_| !found.is_empty()).map(|i| (*i).clone()) else { return Ok(Transformed::no(node)) };
+    // A window passes its input's columns on: one over it that has subqueries too takes the next numbers.
+    let taken = input.schema().fields().iter().filter(|f| f.name().starts_with(SUBQUERY)).count();
+    let name = |i: usize| format!("{SUBQUERY}{}", taken + i);
+    let columns = input.schema().columns().into_iter().map(Expr::Column);
+    let values = found.iter().enumerate().map(|(i, e)| e.clone().alias(name(i)));
+    let below = LogicalPlanBuilder::from(input).project(columns.chain(values))?.build()?;
+    let above = super::rewrite_own_expressions(node, &|e| {
+        Ok(match found.iter().position(|f| *f == e) {
+            Some(i) => Transformed::yes(Expr::from(Column::from_name(name(i)))),
+            None => Transformed::no(e),
+        })
+    })?;
+    let expressions = above.data.expressions();
+    Ok(Transformed::yes(above.data.with_new_exprs(expressions, vec![below])?))
+}
+
+fn one(e: Expr, below: &DFSchema) -> Result<Transformed<Expr>> {
+    match e {
+        Expr::Exists(Exists { subquery, negated }) => {
             let found = finds(subquery.subquery.as_ref().clone())?;
             Ok(Transformed::yes(if negated { not(found) } else { found }))
         }
-        (Expr::InSubquery(i), Some(below)) if !i.expr.is_volatile() => Ok(Transformed::yes(is_in(&i, below)?)),
-        (e, _) => Ok(Transformed::no(e)),
+        Expr::InSubquery(i) if !i.expr.is_volatile() => Ok(Transformed::yes(is_in(&i, below)?)),
+        e => Ok(Transformed::no(e)),
     }
 }
 

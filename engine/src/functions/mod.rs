@@ -126,13 +126,16 @@ impl AnalyzerRule for Rule {
 /// Rewrites every expression of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs; output names stay as they were, and
 /// the types above follow what changed below.
 pub(crate) fn rewrite_expressions(plan: LogicalPlan, f: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
-    rewrite_nodes(plan, &|plan, schema| {
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|e| {
-            let saved = names.save(&e);
-            let out = e.transform_up(|e| f(e, schema))?;
-            Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-        })
+    rewrite_nodes(plan, &|plan, schema| rewrite_own_expressions(plan, &|e| f(e, schema)))
+}
+
+/// Rewrites the expressions of one node bottom-up; its columns keep their names.
+fn rewrite_own_expressions(plan: LogicalPlan, f: &dyn Fn(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|e| {
+        let saved = names.save(&e);
+        let out = e.transform_up(f)?;
+        Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
     })
 }
 
