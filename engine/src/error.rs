@@ -40,6 +40,8 @@ states! {
     PROTOCOL_VIOLATION = "08P01";
     /// A thing we know of but do not do.
     FEATURE_NOT_SUPPORTED = "0A000";
+    /// A subquery that stands for one value gave more than one row.
+    CARDINALITY_VIOLATION = "21000";
     /// Text where a number was expected, and the like, at the level of a whole row.
     DATA_EXCEPTION = "22000";
     /// A string too long for its type.
@@ -354,6 +356,8 @@ fn from_execution(message: &str) -> SqlError {
         SqlState::DIVISION_BY_ZERO
     } else if lower.contains("overflow") || lower.contains("out of range") {
         SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("scalar subquery returned more than one row") {
+        return SqlError::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression");
     } else if lower.contains("position must not be zero") {
         SqlState::INVALID_PARAMETER_VALUE
     } else if lower.contains("parse") || lower.contains("cannot cast string") {

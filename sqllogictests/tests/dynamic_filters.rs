@@ -136,6 +136,62 @@ async fn nulls_duplicates_and_zeros_in_a_filter_change_nothing() {
     }
 }
 
+/// An uncorrelated scalar subquery runs first: its value goes with the query, judged as a literal is.
+#[tokio::test]
+async fn the_value_of_a_subquery_goes_with_the_query() {
+    let s = setup_with("CREATE TABLE times AS SELECT i AS id, timestamp '2024-01-01 00:00:00.000001' + i * interval '1 s' AS t FROM generate_series(1, 5000) i; ANALYZE").await;
+    for (sql, table, most) in [
+        ("SELECT f.id FROM left_.public.facts f WHERE f.k = (SELECT max(x.a) FROM right_.public.few x)", "facts", 20),
+        (
+            "SELECT f.id, f.note FROM left_.public.facts f WHERE f.k > (SELECT max(x.a) FROM right_.public.few x) * 10 AND f.b < 3",
+            "facts",
+            100,
+        ),
+        (
+            "SELECT f.b, count(*) FROM left_.public.facts f WHERE f.id <= 2 + (SELECT min(x.a) FROM right_.public.few x) GROUP BY f.b",
+            "facts",
+            3,
+        ),
+        ("SELECT f.id FROM left_.public.facts f WHERE f.k BETWEEN (SELECT 3) AND (SELECT max(x.b) FROM right_.public.few x)", "facts", 40),
+        // By bytes on both sides, whatever the collation is.
+        (
+            "SELECT f.id FROM left_.public.facts f WHERE f.note > (SELECT max(m.note) FROM right_.public.more m WHERE m.id < 9)",
+            "facts",
+            100_000,
+        ),
+        // No row of the subquery: NULL, which nothing compares with.
+        ("SELECT f.id FROM left_.public.facts f WHERE f.k = (SELECT x.a FROM right_.public.few x WHERE x.a = 1000)", "facts", 0),
+        ("SELECT f.id FROM left_.public.facts f WHERE f.k <> (SELECT x.a FROM right_.public.few x WHERE x.a = 1000)", "facts", 0),
+        // Not a condition by itself.
+        (
+            "SELECT f.id FROM left_.public.facts f WHERE f.id < 4 OR (f.k = (SELECT x.a FROM right_.public.few x WHERE x.a = 1000)) IS NULL",
+            "facts",
+            100_000,
+        ),
+        // NaN and the zeros.
+        ("SELECT f.id FROM left_.public.facts f WHERE f.f >= (SELECT max(x.f) FROM right_.public.few x)", "facts", 100_000),
+        ("SELECT f.id FROM left_.public.facts f WHERE f.f = (SELECT -min(x.f) FROM right_.public.few x)", "facts", 100_000),
+        ("SELECT t.id FROM left_.public.times t WHERE t.t <= (SELECT max(u.t) FROM right_.public.times u WHERE u.id < 5)", "times", 4),
+    ] {
+        let sent = s.check(sql, table).await;
+        assert!(sent.rows <= most, "{sql}: {} rows for {}", sent.rows, sent.text);
+    }
+    // More than one row is an error, with and without.
+    let e =
+        s.client.simple_query("SELECT f.id FROM left_.public.facts f WHERE f.k = (SELECT x.a FROM right_.public.few x)").await.unwrap_err();
+    assert_eq!(e.code().unwrap().code(), "21000");
+    // A statement that is kept runs its subquery each time.
+    let kept = s
+        .client
+        .prepare("SELECT count(*) FROM left_.public.facts f WHERE f.k = (SELECT max(x.a) FROM right_.public.few x WHERE x.a < $1)")
+        .await
+        .unwrap();
+    for (below, found) in [(2, 20), (500, 20), (0, 0), (3, 20)] {
+        let n: i64 = s.client.query_one(&kept, &[&below]).await.unwrap().get(0);
+        assert_eq!(n, found, "{below}");
+    }
+}
+
 /// The scan of `facts` stands below an operator that starts it at once: before the outer join has its keys.
 const EARLY: &str = "SELECT f.id, f.note FROM right_.public.one l JOIN (SELECT f.id, m.note FROM left_.public.facts f \
                      JOIN mid_.public.more m ON f.id = m.id WHERE md5(f.note) IS NOT NULL) f ON l.id = f.id";

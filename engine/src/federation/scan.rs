@@ -30,9 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::tighten::Tightening;
 use crate::error::{SqlError, SqlState};
-use crate::pushdown::Class;
 use crate::pushdown::remote::RemoteQuery;
 use crate::pushdown::report::{Note, Part, Report};
+use crate::pushdown::{Class, dynamic};
 use crate::session::registry::{QueryRecord, RemoteRecord};
 use crate::source::{Narrowing, QueryScope, RemoteInput, RemoteRequest, RemoteStats};
 
@@ -68,7 +68,7 @@ pub struct RemoteScanExec {
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
     batch_rows: usize,
-    /// Filters of joins above, still empty when the plan is made.
+    /// Filters of joins above, still empty when the plan is made, and conditions that wait for the value of a subquery.
     dynamic: Vec<Arc<dyn PhysicalExpr>>,
     /// Ids of those that a hash join completes.
     completing: Arc<HashSet<u64>>,
@@ -254,23 +254,25 @@ impl ExecutionPlan for RemoteScanExec {
         result: ChildPushdownResult,
         _config: &ConfigOptions,
     ) -> DfResult<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
-        let filters: Vec<_> = result.parent_filters.iter().map(|p| p.filter.clone()).collect();
+        // What a FilterExec offers before the joins do was judged when the plan was made; only the value of a subquery was not known then.
+        let news = |f: &Arc<dyn PhysicalExpr>| phase != FilterPushdownPhase::Pre || dynamic::has_subquery(f);
+        let filters: Vec<_> = result.parent_filters.iter().map(|p| p.filter.clone()).filter(news).collect();
         // Over a sorted query a condition would have to go below the sort: left alone.
         let refused = !self.settings.on || !self.query.pushdown || !self.query.order.is_empty();
-        if phase == FilterPushdownPhase::Pre || filters.is_empty() || refused {
+        if filters.is_empty() || refused {
             return Ok(FilterPushdownPropagation::all_unsupported(result));
         }
         let mut scan = RemoteScanExec { run: Arc::default(), ..self.clone() };
-        scan.dynamic.extend(filters.iter().cloned());
+        scan.dynamic.extend(filters);
         // Taken as advice; whoever made them checks every row all the same.
-        let answer = vec![PushedDown::No; filters.len()];
+        let answer = vec![PushedDown::No; result.parent_filters.len()];
         Ok(FilterPushdownPropagation::with_parent_pushdown_result(answer).with_updated_node(Arc::new(scan)))
     }
     fn reset_state(self: Arc<Self>) -> DfResult<Arc<dyn ExecutionPlan>> {
-        // A plan that runs again has new filters; those of the last run would drop its rows.
+        // A plan that runs again has new filters; those of the last run would drop its rows. A subquery is run again too, and keeps its place.
         let me = self.as_ref().clone();
         Ok(Arc::new(RemoteScanExec {
-            dynamic: vec![],
+            dynamic: self.dynamic.iter().filter(|f| dynamic::has_subquery(f)).cloned().collect(),
             completing: Arc::default(),
             run: Arc::default(),
             ran: Arc::default(),

@@ -216,7 +216,7 @@ impl<'a> Converter<'a> {
                 self.call(expr, op, &args.iter().collect::<Vec<_>>(), depth)
             }
             Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) | Expr::SetComparison(_) => {
-                Judgement::no("a subquery is evaluated locally")
+                Judgement::no("a subquery is evaluated here; where it has one value, the condition is judged again with it")
             }
             Expr::OuterReferenceColumn(..) => Judgement::no("it depends on an outer query"),
             Expr::TryCast(_) => Judgement::no("TRY_CAST is not sent"),

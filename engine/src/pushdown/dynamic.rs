@@ -1,16 +1,19 @@
-//! Filters that a join or a TopK makes while the query runs, as conditions of a remote query.
+//! Filters that are known only while the query runs, as conditions of a remote query: those that a join or a TopK makes, and comparisons with an
+//! uncorrelated scalar subquery, which has been run by then.
 //!
 //! A dynamic filter is advice: who made it checks every row again. So whatever keeps all right rows may be sent, and a part that cannot be judged is
 //! left out. The same classes hold as for literals: bounds of a text key need byte order, or are dropped.
 
 use std::sync::Arc;
 
-use arrow::array::Array;
-use arrow::datatypes::DataType;
+use arrow::array::{Array, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Schema};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, Operator};
 use datafusion::physical_expr::expressions::{self as physical, CaseExpr, CastExpr, DynamicFilterPhysicalExpr, InListExpr, Literal};
+use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
 use datafusion::physical_expr::utils::split_conjunction;
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
@@ -30,10 +33,14 @@ pub fn apply(query: &mut RemoteQuery, schema: &DFSchema, filters: &[Arc<dyn Phys
                 Ok(e) => e,
                 Err(_) => continue,
             },
-            None => f.clone(),
+            // A subquery without a value yet: nothing is known.
+            None => match with_values(f) {
+                Some(e) => e,
+                None => continue,
+            },
         };
         for part in split_conjunction(&now) {
-            let Some(e) = logical(part, schema, Keep::More) else {
+            let Some(e) = never(part).or_else(|| logical(part, schema, Keep::More)) else {
                 report.add(Part::DynamicFilter, part, Class::No, "this form is not sent");
                 continue;
             };
@@ -51,6 +58,31 @@ pub fn apply(query: &mut RemoteQuery, schema: &DFSchema, filters: &[Arc<dyn Phys
         add_below(query, conditions);
     }
     report
+}
+
+/// Whether an uncorrelated scalar subquery's value is part of it.
+pub fn has_subquery(e: &Arc<dyn PhysicalExpr>) -> bool {
+    e.exists(|e| Ok(e.is::<ScalarSubqueryExpr>())).unwrap_or(false)
+}
+
+/// The expression with each subquery's value in its place, and what is computed from nothing else computed; `None` where one has not been run.
+fn with_values(e: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+    let one_row = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &RecordBatchOptions::new().with_row_count(Some(1)));
+    let one_row = one_row.ok()?;
+    let value = |e: Arc<dyn PhysicalExpr>| {
+        let subquery = e.is::<ScalarSubqueryExpr>();
+        let constant = !e.children().is_empty() && e.children().iter().all(|c| c.is::<Literal>()) && !e.is_volatile_node();
+        if !subquery && !constant {
+            return Ok(Transformed::no(e));
+        }
+        match e.evaluate(&one_row).and_then(|v| v.to_array(1)).and_then(|v| ScalarValue::try_from_array(&v, 0)) {
+            Ok(v) => Ok(Transformed::yes(Arc::new(Literal::new(v)) as Arc<dyn PhysicalExpr>)),
+            // A division by zero, say: it is raised where rows are checked, if there are any.
+            Err(_) if constant => Ok(Transformed::no(e)),
+            Err(error) => Err(error),
+        }
+    };
+    e.clone().transform_up(value).data().ok()
 }
 
 /// Conditions over a projection go below it, where they merge with the query's own WHERE.
@@ -120,6 +152,14 @@ fn logical(e: &Arc<dyn PhysicalExpr>, schema: &DFSchema, keep: Keep) -> Option<E
         return if keep == Keep::More { partitioned(c, schema) } else { None };
     }
     None
+}
+
+/// `false` for a comparison with NULL: as a condition it keeps no row.
+fn never(e: &Arc<dyn PhysicalExpr>) -> Option<Expr> {
+    let b = e.downcast_ref::<physical::BinaryExpr>()?;
+    let compares = b.op().supports_propagation() || *b.op() == Operator::NotEq;
+    let is_null = |e: &Arc<dyn PhysicalExpr>| e.downcast_ref::<Literal>().is_some_and(|l| l.value().is_null());
+    (compares && (is_null(b.left()) || is_null(b.right()))).then(|| Expr::Literal(ScalarValue::Boolean(Some(false)), None))
 }
 
 fn is_nan(e: &Arc<dyn PhysicalExpr>) -> bool {
@@ -223,7 +263,7 @@ fn partitioned(c: &CaseExpr, schema: &DFSchema) -> Option<Expr> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use arrow::datatypes::{Field, Schema};
+    use arrow::datatypes::Field;
 
     /// A source may compare the elements of a list by their bits, as DataFusion does.
     #[test]
