@@ -1,12 +1,11 @@
 //! `avg` over integers and numerics: a sum and a count, divided at the end.
 //!
 //! Postgres gives numeric, DataFusion a double (integers) or four digits more (decimals). Split like this the sum and the count push into a source
-//! exactly, and the division is ours in both cases: at least 16 digits after the point, rounded half away from zero as `numeric_div` does.
+//! exactly, and the division, with Postgres's digits, is ours in both cases, or the source's where it has the same.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Builder, Decimal256Builder};
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Int64Type, i256};
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result};
 use datafusion::functions_aggregate::count::count_udaf;
@@ -15,11 +14,10 @@ use datafusion::logical_expr::{
     Aggregate, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
     Signature, Volatility, Window, WindowFunctionDefinition,
 };
+use datafusion::scalar::ScalarValue;
 
-use crate::error::{SqlError, SqlState};
-
-/// Digits after the point, at least (NUMERIC_MIN_SIG_DIGITS of Postgres's numeric.c).
-const SCALE_MIN: i8 = 16;
+use super::quotient;
+use crate::error::SqlError;
 
 pub(super) fn finish() -> Arc<ScalarUDF> {
     static FINISH: LazyLock<Arc<ScalarUDF>> =
@@ -27,20 +25,10 @@ pub(super) fn finish() -> Arc<ScalarUDF> {
     FINISH.clone()
 }
 
-/// `fjord_avg(sum, count)`.
+/// `fjord_avg(sum, count)`: their quotient as a numeric without precision, NULL where nothing was counted.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Finish {
     signature: Signature,
-}
-
-fn result_type(sum: &DataType) -> Result<DataType> {
-    Ok(match sum {
-        // A sum of integers: 19 digits before the point and 16 after fit.
-        DataType::Int64 | DataType::Decimal128(_, 0) => DataType::Decimal128(38, SCALE_MIN),
-        DataType::Decimal128(_, s) if *s <= SCALE_MIN => DataType::Decimal256(76, SCALE_MIN),
-        DataType::Decimal128(_, s) | DataType::Decimal256(_, s) => DataType::Decimal256(76, (*s).max(SCALE_MIN)),
-        other => return Err(SqlError::internal(format!("fjord_avg over {other}")).into()),
-    })
 }
 
 impl ScalarUDFImpl for Finish {
@@ -51,72 +39,17 @@ impl ScalarUDFImpl for Finish {
         &self.signature
     }
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
-        args.first().map_or_else(|| Err(SqlError::internal("fjord_avg without arguments").into()), result_type)
+        match args {
+            [sum, DataType::Int64] if sum.is_integer() || sum.is_decimal() => Ok(quotient::TYPE),
+            other => Err(SqlError::internal(format!("fjord_avg over {other:?}")).into()),
+        }
     }
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let target = args.return_type().clone();
-        let all_scalar = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let one = args.args.iter().all(|a| matches!(a, ColumnarValue::Scalar(_)));
+        let arrays = args.args.iter().map(|a| a.to_array(if one { 1 } else { args.number_rows })).collect::<Result<Vec<_>>>()?;
         let [sum, count] = arrays.as_slice() else { return Err(SqlError::internal("fjord_avg takes two arguments").into()) };
-        let out = divide(sum, count, &target)?;
-        Ok(if all_scalar {
-            ColumnarValue::Scalar(datafusion::common::ScalarValue::try_from_array(&out, 0)?)
-        } else {
-            ColumnarValue::Array(out)
-        })
-    }
-}
-
-fn divide(sum: &ArrayRef, count: &ArrayRef, target: &DataType) -> Result<ArrayRef> {
-    let counts = count
-        .as_primitive_opt::<Int64Type>()
-        .ok_or_else(|| SqlError::internal(format!("fjord_avg: the count is {}", count.data_type())))?;
-    let (scale, target_scale) = match (sum.data_type(), target) {
-        (DataType::Decimal128(_, s) | DataType::Decimal256(_, s), DataType::Decimal128(_, t) | DataType::Decimal256(_, t)) => (*s, *t),
-        (_, DataType::Decimal128(_, t)) => (0, *t),
-        _ => return Err(SqlError::internal(format!("fjord_avg over {}", sum.data_type())).into()),
-    };
-    let value = |i: usize| -> Option<i256> {
-        if sum.is_null(i) || counts.is_null(i) || counts.value(i) == 0 {
-            return None;
-        }
-        match sum.data_type() {
-            DataType::Int64 => Some(i256::from_i128(i128::from(sum.as_primitive::<Int64Type>().value(i)))),
-            DataType::Decimal128(..) => Some(i256::from_i128(sum.as_primitive::<Decimal128Type>().value(i))),
-            _ => Some(sum.as_primitive::<Decimal256Type>().value(i)),
-        }
-    };
-    let up = i256::from_i128(10).wrapping_pow(u32::try_from(target_scale - scale).unwrap_or(0));
-    let overflow = || SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "numeric field overflow in avg");
-    let quotient = |v: i256, n: i64| -> Result<i256> {
-        let n = i256::from_i128(i128::from(n));
-        let v = v.checked_mul(up).ok_or_else(overflow)?;
-        let (q, r) = (v.wrapping_div(n), v.wrapping_rem(n));
-        let twice = r.wrapping_abs().wrapping_mul(i256::from_i128(2));
-        Ok(if twice >= n { if v.is_negative() { q.wrapping_sub(i256::ONE) } else { q.wrapping_add(i256::ONE) } } else { q })
-    };
-    match target {
-        DataType::Decimal128(p, s) => {
-            let mut b = Decimal128Builder::with_capacity(sum.len()).with_precision_and_scale(*p, *s)?;
-            for i in 0..sum.len() {
-                match value(i) {
-                    None => b.append_null(),
-                    Some(v) => b.append_value(quotient(v, counts.value(i))?.to_i128().ok_or_else(overflow)?),
-                }
-            }
-            Ok(Arc::new(b.finish()))
-        }
-        DataType::Decimal256(p, s) => {
-            let mut b = Decimal256Builder::with_capacity(sum.len()).with_precision_and_scale(*p, *s)?;
-            for i in 0..sum.len() {
-                match value(i) {
-                    None => b.append_null(),
-                    Some(v) => b.append_value(quotient(v, counts.value(i))?),
-                }
-            }
-            Ok(Arc::new(b.finish()))
-        }
-        other => Err(SqlError::internal(format!("fjord_avg to {other}")).into()),
+        let out = quotient::averages(sum, count)?;
+        Ok(if one { ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?) } else { ColumnarValue::Array(out) })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Quotients and products of numerics: `fjord_divide(a, b)` and `fjord_times(a, b)`.
+//! Quotients and products of numerics: `fjord_divide(a, b)`, `fjord_times(a, b)`, and the division in an average.
 //!
 //! DataFusion 55 gives a quotient four digits more than the dividend's, cut, and refuses the product of two numerics without precision: it would have
 //! 76 digits after the point. Here a quotient has the digits that PostgreSQL 15 gives it (`select_div_scale` in `numeric.c`: at least 16 significant
@@ -7,7 +7,8 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal256Builder};
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, i256};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Int64Type, i256};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -22,6 +23,8 @@ use crate::error::{SqlError, SqlState};
 const PRECISION: u8 = 76;
 /// Digits after the point in it.
 const SCALE: i8 = 38;
+/// A numeric without precision: the type of every result here.
+pub(super) const TYPE: DataType = DataType::Decimal256(PRECISION, SCALE);
 /// NUMERIC_MIN_SIG_DIGITS of numeric.c.
 const SIGNIFICANT_MIN: i32 = 16;
 
@@ -90,7 +93,7 @@ impl ScalarUDFImpl for Numeric {
         types.iter().map(decimal).collect()
     }
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Decimal256(PRECISION, SCALE))
+        Ok(TYPE)
     }
     fn is_strict(&self) -> bool {
         true
@@ -114,6 +117,19 @@ impl ScalarUDFImpl for Numeric {
         let out: ArrayRef = Arc::new(out.finish());
         Ok(if one { ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?) } else { ColumnarValue::Array(out) })
     }
+}
+
+/// `sum / count` row by row, as `numeric_avg` of numeric.c divides them; NULL where the count is zero.
+pub(super) fn averages(sum: &ArrayRef, count: &ArrayRef) -> Result<ArrayRef> {
+    let sum = if sum.data_type().is_integer() { cast(sum, &DataType::Decimal128(20, 0))? } else { sum.clone() };
+    let counts = count.as_primitive_opt::<Int64Type>().ok_or_else(|| SqlError::internal(format!("a count is {}", count.data_type())))?;
+    let sums = Column::of(&sum)?;
+    let mut out = Decimal256Builder::with_capacity(sum.len()).with_precision_and_scale(PRECISION, SCALE)?;
+    for (i, n) in counts.iter().enumerate() {
+        let counted = n.filter(|n| *n != 0).map(|n| (i256::from_i128(i128::from(n)), 0));
+        out.append_option(sums.value(i).zip(counted).map(|(v, n)| divide((v, sums.scale), n)).transpose()?);
+    }
+    Ok(Arc::new(out.finish()))
 }
 
 /// One argument's values.

@@ -65,24 +65,22 @@ async fn sum_of_bigint_is_numeric_and_does_not_wrap() {
 
 #[tokio::test]
 async fn average_is_numeric_and_rounded() {
-    assert_eq!(one("select avg(x) from (values (1), (2)) v(x)").await.unwrap(), "1.5000000000000000");
-    assert_eq!(one("select avg(x) from (values (1), (1), (2)) v(x)").await.unwrap(), "1.3333333333333333");
-    assert_eq!(one("select avg(x) from (values (2), (2), (1)) v(x)").await.unwrap(), "1.6666666666666667");
-    assert_eq!(one("select avg(x) from (values (-2), (-2), (-1)) v(x)").await.unwrap(), "-1.6666666666666667");
-    assert_eq!(one("select avg(x) from (values (1.5), (2.25)) v(x)").await.unwrap(), "1.8750000000000000");
-    assert_eq!(one("select avg(b) from t where a is not null").await.unwrap(), "9223372036854775807.0000000000000000");
-    assert_eq!(one("select avg(a) from t where a > 2147483647").await.unwrap(), "");
+    assert_eq!(one("select avg(x)::text from (values (1), (2)) v(x)").await.unwrap(), "1.5");
+    assert_eq!(one("select avg(x)::text from (values (1), (1), (2)) v(x)").await.unwrap(), "1.3333333333333333");
+    assert_eq!(one("select avg(x)::text from (values (2), (2), (1)) v(x)").await.unwrap(), "1.6666666666666667");
+    assert_eq!(one("select avg(x)::text from (values (-2), (-2), (-1)) v(x)").await.unwrap(), "-1.6666666666666667");
+    assert_eq!(one("select avg(x)::text from (values (1.5), (2.25)) v(x)").await.unwrap(), "1.875");
+    assert_eq!(one("select avg(b)::text from t where a is not null").await.unwrap(), "9223372036854775807");
+    assert_eq!(one("select avg(a)::text from t where a > 2147483647").await.unwrap(), "");
+    // As many digits as PostgreSQL 15 gives them.
+    assert_eq!(one("select avg(x)::text from (values (1), (0), (0)) v(x)").await.unwrap(), "0.33333333333333333333");
+    assert_eq!(one("select avg(x)::text from (values (1000000.01), (2), (3)) v(x)").await.unwrap(), "333335.003333333333");
     // The sum that the user asks for is the one that the average needs.
-    for (select, first) in
-        [("sum(a), avg(a), count(a), avg(b), sum(b)", "1"), ("avg(a), sum(b), count(a), avg(b), sum(a)", "1.0000000000000000")]
-    {
+    for (select, first) in [("sum(a), avg(a), count(a), avg(b), sum(b)", "1"), ("avg(a)::text, sum(b), count(a), avg(b), sum(a)", "1")] {
         assert_eq!(one(&format!("select {select} from t where a = 1")).await.unwrap(), first, "{select}");
     }
-    assert_eq!(one("select avg(a) + 1 from t where a = 1 group by b having avg(a) > 0.5").await.unwrap(), "2.0000000000000000");
-    assert_eq!(
-        one("select avg(distinct a) from (select 1 a union all select 1 union all select 2) s").await.unwrap(),
-        "1.5000000000000000"
-    );
+    assert_eq!(one("select (avg(a) + 1)::text from t where a = 1 group by b having avg(a) > 0.5").await.unwrap(), "2");
+    assert_eq!(one("select avg(distinct a)::text from (select 1 a union all select 1 union all select 2) s").await.unwrap(), "1.5");
 }
 
 #[tokio::test]

@@ -126,6 +126,12 @@ const CAPABILITIES: &[Capability] = &[
         "SELECT b, count(*), sum(i4), min(i4), max(i4) FROM {t} GROUP BY b",
         &["count(*)", "sum(", "min(", "max(", "GROUP BY"],
     ),
+    (
+        "TOPN_OVER_AVG",
+        true,
+        "SELECT b, avg(n10), avg(i4) FROM {t} GROUP BY b HAVING avg(i2) > -100000 ORDER BY avg(n10) DESC, b LIMIT 2",
+        &["/ NULLIF(count(\"n10\"), 0)", "HAVING", "LIMIT 2"],
+    ),
     ("AGGREGATION_AVG", true, "SELECT b, avg(n10) FROM {t} GROUP BY b", &["sum(\"n10\")", "count(\"n10\")"]),
     ("AGGREGATION_COUNT_DISTINCT", true, "SELECT count(DISTINCT t) FROM {t}", &["GROUP BY \"t\""]),
     ("AGGREGATION_MIN_MAX_WITH_VARCHAR", true, "SELECT min(ten), max(ten) FROM {t}", &["min(\"ten\" COLLATE \"C\")"]),

@@ -104,6 +104,7 @@ impl PostgresDialect {
             ("now" | "current_date" | "random" | "uuid", _) => Err(format!("{name} is evaluated here, once")),
             ("date_trunc", [unit, x]) => time::truncate(unit, x, result),
             ("date_part", [field, x]) => time::extract(field, x, result),
+            ("fjord_avg", [sum, count]) => numeric::average(sum, count, result),
             ("abs", [a]) => return arithmetic::absolute(a, result),
             ("round" | "trunc" | "ceil" | "floor" | "sign", [a, digits @ ..]) => numeric::rounding(name, a, digits, result),
             _ => match array::function(self, name, args, result).or_else(|| json::function(self, name, args, result)) {

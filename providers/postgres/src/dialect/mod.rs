@@ -34,6 +34,7 @@ use fjord_engine::pushdown::{
 pub(crate) use function::WRITTEN;
 pub(crate) use json::{ESCAPED, OPERATORS};
 pub(crate) use mostly::{LOOKS_LIKE, pattern};
+pub(crate) use numeric::AVERAGE;
 pub(crate) use shift::{AFTER_CHRIST, BACK, DAYS_BETWEEN, FINITE, FORWARD, MIDNIGHT};
 pub(crate) use time::{EXTRACT, TRUNCATE};
 pub(crate) use types::{AS_WIDE, WIDEN_16, WIDEN_32, plain_digits};

@@ -6,8 +6,8 @@ use fjord_engine::{Result, SqlError};
 use super::literal::{Place, array, identifier, literal, quoted, type_name};
 use super::time;
 use crate::dialect::{
-    AFTER_CHRIST, AS_WIDE, BACK, DAYS_BETWEEN, ESCAPED, EXTRACT, FINITE, FORWARD, LOOKS_LIKE, MIDNIGHT, OPERATORS, TRUNCATE, WIDEN_16,
-    WIDEN_32, WRITTEN, pattern,
+    AFTER_CHRIST, AS_WIDE, AVERAGE, BACK, DAYS_BETWEEN, ESCAPED, EXTRACT, FINITE, FORWARD, LOOKS_LIKE, MIDNIGHT, OPERATORS, TRUNCATE,
+    WIDEN_16, WIDEN_32, WRITTEN, pattern,
 };
 use crate::reader::split::{CTID_FROM, CTID_TO};
 
@@ -125,6 +125,11 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                     DAYS_BETWEEN | FINITE => {
                         let (a, b) = (arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.operand());
                         Ok(if name == FINITE { Text::compound(time::finite(&a, &b)) } else { Text::atom(time::days_between(&a, &b)) })
+                    }
+                    // round() gives the sum the digits that it is known to have here: they count in the quotient's.
+                    AVERAGE => {
+                        let (sum, count, digits) = (arg(0, Place::Alone)?.operand(), arg(1, Place::Alone)?.sql, arg(2, Place::Beside)?.sql);
+                        Ok(Text::compound(format!("round({sum}::numeric, {digits}) / NULLIF({count}, 0)")))
                     }
                     MIDNIGHT => Ok(Text::atom(time::midnight(&arg(0, Place::Alone)?.operand()))),
                     "at_utc" => Ok(Text::compound(format!("{} AT TIME ZONE 'UTC'", arg(0, Place::Alone)?.operand()))),
