@@ -239,6 +239,10 @@ impl SqlError {
             _ => None,
         }
     }
+    /// Our own error among the causes of any other: one that came through an object store and its HTTP client.
+    pub fn within(e: &(dyn std::error::Error + 'static)) -> Option<SqlError> {
+        std::iter::successors(Some(e), |e| e.source()).find_map(|e| e.downcast_ref::<SqlError>()).cloned()
+    }
     /// Adds the DETAIL line.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> SqlError {
@@ -301,9 +305,20 @@ impl From<DataFusionError> for SqlError {
                 SqlError::new(SqlState::DATATYPE_MISMATCH, format!("no type holds all that is compared: {said}"))
                     .hint("Cast to numeric(p, s) of fewer digits.")
             }
-            other => SqlError::internal(other.strip_backtrace()),
+            DataFusionError::ObjectStore(o) => SqlError::within(o.as_ref()).unwrap_or_else(|| from_store(o)),
+            other => SqlError::within(other).unwrap_or_else(|| SqlError::internal(other.strip_backtrace())),
         }
     }
+}
+
+/// A file that was there when the query was planned.
+fn from_store(e: &object_store::Error) -> SqlError {
+    let state = match e {
+        object_store::Error::NotFound { .. } => SqlState::UNDEFINED_FILE,
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => SqlState::INSUFFICIENT_PRIVILEGE,
+        _ => SqlState::CONNECTION_FAILURE,
+    };
+    SqlError::new(state, "a file could not be read").detail(e.to_string())
 }
 
 /// Column names.
@@ -351,6 +366,9 @@ fn from_plan(message: &str) -> SqlError {
 }
 
 fn from_execution(message: &str) -> SqlError {
+    if message.starts_with("Scalar subquery returned more than one row") {
+        return SqlError::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression");
+    }
     let lower = message.to_ascii_lowercase();
     let state = if lower.contains("divide by zero") || lower.contains("division by zero") {
         SqlState::DIVISION_BY_ZERO

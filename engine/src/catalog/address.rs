@@ -27,8 +27,8 @@ pub fn refused(host: &str) -> SqlError {
         .hint("Such addresses are denied to connectors; allow_link_local = true under [secrets] in fjord.toml permits them.")
 }
 
-/// Refuses options that point to a denied address, by number or by a name that resolves to one. A name can resolve to another address later: the
-/// postgres connector checks the addresses that it connects to, again each time; for others the check is made before each introspection.
+/// Refuses options that point to a denied address, by number or by a name that resolves to one. A name can resolve to another address later:
+/// connectors check each address that they connect to ([`crate::source::AddressGuard`]); this only tells the user sooner.
 pub(super) async fn check(options: &BTreeMap<String, String>) -> Result<()> {
     for host in hosts(options) {
         let found = match host.parse::<IpAddr>() {

@@ -5,6 +5,10 @@ use object_store::Error;
 
 /// A store's error, with what was being done and where. The store's own message names the object and holds no credentials.
 pub(crate) fn store_error(doing: &str, place: &str, e: &Error) -> SqlError {
+    // Our own, from within the HTTP client.
+    if let Some(refused) = SqlError::within(e) {
+        return refused;
+    }
     let state = match e {
         Error::NotFound { .. } => SqlState::UNDEFINED_FILE,
         Error::PermissionDenied { .. } => SqlState::INSUFFICIENT_PRIVILEGE,

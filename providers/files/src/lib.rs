@@ -6,6 +6,7 @@
 mod error;
 mod format;
 mod glob;
+mod guarded;
 mod layout;
 mod location;
 mod options;

@@ -1,6 +1,5 @@
 //! Where files are: a local path or a URL, with or without a glob, and the store behind it.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use url::Url;
 
 use crate::error::store_error;
 use crate::glob::Glob;
+use crate::guarded::Guarded;
 use crate::layout::{Layout, file_table, glob_table};
 use crate::options::{Access, invalid};
 use crate::rooted::{Rooted, outside};
@@ -122,11 +122,7 @@ impl Location {
         if url.scheme() == "http" && !access.allow_http {
             return Err(invalid(format!("\"{text}\" is not encrypted")).hint("Use https, or set the option allow_http true."));
         }
-        if url.host_str().is_some_and(is_forbidden_host) {
-            return Err(SqlError::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("\"{text}\" is a link-local or metadata address"))
-                .hint("Such addresses give out the credentials of the machine, and are denied."));
-        }
-        Ok(())
+        access.reach.check(&url)
     }
 
     /// Opens the store. For a local path this looks whether it is a file or a folder; a remote path without glob is asked about.
@@ -205,11 +201,9 @@ impl Location {
         Ok(Layout::Glob { table: glob_table(pattern, folder), glob })
     }
 
-    fn remote_store(&self, access: &Access) -> object_store::Result<(Arc<dyn ObjectStore>, String)> {
-        let client = ClientOptions::new()
-            .with_allow_http(access.allow_http)
-            .with_connect_timeout(access.connect_timeout)
-            .with_timeout(access.request_timeout);
+    pub(crate) fn remote_store(&self, access: &Access) -> object_store::Result<(Arc<dyn ObjectStore>, String)> {
+        let client = ClientOptions::new().with_allow_http(access.allow_http);
+        let http = Guarded::new(access)?;
         let retry = RetryConfig { max_retries: RETRIES_MAX, retry_timeout: access.request_timeout, ..RetryConfig::default() };
         let secret = |s: &Option<Secret>| s.as_ref().map(|s| s.expose().to_string());
         match &self.place {
@@ -220,6 +214,7 @@ impl Location {
                     .with_bucket_name(bucket)
                     .with_region(access.region.as_deref().unwrap_or("us-east-1"))
                     .with_client_options(client)
+                    .with_http_connector(http)
                     .with_retry(retry);
                 if let Some(endpoint) = &access.endpoint {
                     b = b.with_endpoint(endpoint).with_allow_http(access.allow_http);
@@ -234,7 +229,11 @@ impl Location {
                 Ok((Arc::new(b.build()?), bucket.clone()))
             }
             Place::Gcs(bucket) => {
-                let mut b = GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_client_options(client).with_retry(retry);
+                let mut b = GoogleCloudStorageBuilder::new()
+                    .with_bucket_name(bucket)
+                    .with_client_options(client)
+                    .with_http_connector(http)
+                    .with_retry(retry);
                 if let Some(endpoint) = &access.endpoint {
                     b = b.with_base_url(endpoint);
                 }
@@ -248,6 +247,7 @@ impl Location {
                 let mut b = MicrosoftAzureBuilder::new()
                     .with_container_name(container)
                     .with_client_options(client)
+                    .with_http_connector(http)
                     .with_retry(retry)
                     .with_allow_http(access.allow_http);
                 if let Some(account) = &access.account_name {
@@ -263,7 +263,8 @@ impl Location {
                 Ok((Arc::new(b.build()?), container.clone()))
             }
             Place::Http(url) => {
-                let store = HttpBuilder::new().with_url(url).with_client_options(client).with_retry(retry).build()?;
+                let store =
+                    HttpBuilder::new().with_url(url).with_client_options(client).with_http_connector(http).with_retry(retry).build()?;
                 Ok((Arc::new(store), "files".to_string()))
             }
         }
@@ -283,23 +284,6 @@ fn plainly_below(path: &std::path::Path, root: &std::path::Path) -> bool {
     path.starts_with(root) && !path.components().any(|c| c == std::path::Component::ParentDir)
 }
 
-/// Addresses that hand out a machine's own credentials.
-fn is_forbidden_host(host: &str) -> bool {
-    let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-    if matches!(host.as_str(), "metadata" | "metadata.google.internal" | "instance-data") {
-        return true;
-    }
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(a)) => a.is_link_local(),
-        Ok(IpAddr::V6(a)) => {
-            a.to_ipv4_mapped().is_some_and(|v4| v4.is_link_local())
-                || a.segments()[0] & 0xffc0 == 0xfe80
-                || a == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)
-        }
-        Err(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -316,13 +300,5 @@ mod tests {
         assert_eq!(Location::parse("ftp://x/y").unwrap_err().state, SqlState::INVALID_PARAMETER_VALUE);
         assert_eq!(Location::parse("https://h/a/*.csv").unwrap_err().state, SqlState::FEATURE_NOT_SUPPORTED);
         assert!(Location::parse("s3://key:secret@bucket/x").is_err());
-    }
-
-    #[test]
-    fn metadata_addresses() {
-        for host in ["169.254.169.254", "[fe80::1]", "fd00:ec2::254", "metadata.google.internal.", "::ffff:169.254.169.254"] {
-            assert!(is_forbidden_host(host), "{host}");
-        }
-        assert!(!is_forbidden_host("127.0.0.1") && !is_forbidden_host("example.com"));
     }
 }

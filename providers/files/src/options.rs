@@ -7,6 +7,7 @@ use fjord_engine::source::{OptionKind, OptionSpec, OptionValues, Secret};
 use fjord_engine::{Result, SqlError, SqlState};
 
 use crate::format::{Compression, Format};
+use crate::guarded::Reach;
 use crate::location::Location;
 
 /// Every option of `TYPE files`.
@@ -108,6 +109,8 @@ pub(crate) struct Access {
     pub(crate) allow_http: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) request_timeout: Duration,
+    /// Which hosts.
+    pub(crate) reach: Reach,
 }
 
 impl FilesOptions {
@@ -127,6 +130,7 @@ impl FilesOptions {
             allow_http: v.boolean("allow_http"),
             connect_timeout: v.duration("connect_timeout").unwrap_or(Duration::from_secs(10)),
             request_timeout: v.duration("request_timeout").unwrap_or(Duration::from_secs(60)),
+            reach: Reach::new(v.address_guard()),
         };
         if access.access_key_id.is_some() != access.secret_access_key.is_some() {
             return Err(invalid("options \"access_key_id\" and \"secret_access_key\" belong together")

@@ -232,6 +232,9 @@ fn mixed(message: String) -> SqlError {
 
 /// A reader's error behind what was being done.
 fn plain(doing: &str, e: &DataFusionError) -> SqlError {
+    if let Some(ours) = SqlError::within(e) {
+        return ours;
+    }
     let state = match e.find_root() {
         DataFusionError::ObjectStore(o) => match o.as_ref() {
             object_store::Error::NotFound { .. } => SqlState::UNDEFINED_FILE,

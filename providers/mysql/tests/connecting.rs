@@ -121,6 +121,13 @@ async fn every_kind_of_password_lets_in_and_a_wrong_one_does_not() {
     }
 }
 
+/// The name is looked at when it is connected to. This one is no address to us, and 169.254.169.254 to getaddrinfo.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_leads_to_a_metadata_service_is_refused() {
+    let source = connector(&[("host", "2852039166"), ("user", "root"), ("sslmode", "disable")]).unwrap();
+    assert_eq!(run(&source, "SELECT 1").await.unwrap_err().state, SqlState::INSUFFICIENT_PRIVILEGE);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn validation_says_what_is_wrong() {
     for flavor in Flavor::ALL {
