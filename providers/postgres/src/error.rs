@@ -41,6 +41,12 @@ impl Origin {
         let mut error = self.error(SqlState::CONNECTION_UNABLE, format!("could not connect to {}: {cause}", self.location));
         if cause.contains("does not support TLS") {
             error = error.hint("The source has no TLS. Turn it on there, or accept an unencrypted connection with sslmode 'disable'.");
+        } else if cause.contains("did not use channel binding") {
+            // The login itself would have been taken.
+            error.state = SqlState::INVALID_AUTHORIZATION;
+            error = error.hint(
+                "channel_binding 'require' wants a password with scram-sha-256 over TLS at the source itself, not at a pooler or proxy.",
+            );
         } else if cause.contains("password missing") {
             error.state = SqlState::INVALID_PASSWORD;
             error = error.hint("The source asks for a password: give the option \"password\".");

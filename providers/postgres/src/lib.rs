@@ -5,6 +5,7 @@
 //! same protocol in the other direction and shares no code with this.
 
 pub mod dialect;
+mod endpoint;
 mod error;
 mod facts;
 mod introspect;

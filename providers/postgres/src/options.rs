@@ -30,6 +30,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     ),
     spec("sslcert", OptionKind::Text, None, "PEM file with the client certificate"),
     spec("sslkey", OptionKind::Text, None, "PEM file with the key of the client certificate"),
+    spec(
+        "channel_binding",
+        OptionKind::OneOf(&["disable", "prefer", "require"]),
+        Some("prefer"),
+        "tie the proof of a SCRAM password to the source's certificate: prefer = where both can; require = nothing else is a login; disable = never",
+    ),
     spec("application_name", OptionKind::Text, Some("fjord"), "name shown in the source's pg_stat_activity"),
     spec("connect_timeout", OptionKind::Duration, Some("10s"), "longest wait for one connection to be made, TLS and login included"),
     spec(
@@ -119,6 +125,17 @@ impl SslMode {
     }
 }
 
+/// Whether the proof of a password is tied to the source's certificate. The names and meanings are libpq's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// Where the source offers it.
+    Prefer,
+    /// Any other way to log in is an error.
+    Require,
+}
+
 /// What to do with numeric without precision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UnconstrainedNumeric {
@@ -160,6 +177,7 @@ pub(crate) struct PostgresOptions {
     pub sslrootcert: Option<PathBuf>,
     pub sslcert: Option<PathBuf>,
     pub sslkey: Option<PathBuf>,
+    pub channel_binding: ChannelBinding,
     pub application_name: String,
     pub connect_timeout: Duration,
     pub statement_timeout: Option<Duration>,
@@ -206,10 +224,21 @@ impl PostgresOptions {
             })?,
             None => SslMode::Require,
         };
+        // Over a Unix socket the operating system is the protection; libpq ignores sslmode there, so do we.
+        let sslmode = if host.starts_with('/') { SslMode::Disable } else { sslmode };
         let sslcert = text("sslcert").map(PathBuf::from);
         let sslkey = text("sslkey").map(PathBuf::from);
         if sslcert.is_some() != sslkey.is_some() {
             return Err(bad("sslcert and sslkey go together".into()).hint("Give both, or neither."));
+        }
+        let channel_binding = match values.text("channel_binding") {
+            Some("require") => ChannelBinding::Require,
+            Some("disable") => ChannelBinding::Disable,
+            _ => ChannelBinding::Prefer,
+        };
+        if channel_binding == ChannelBinding::Require && sslmode == SslMode::Disable {
+            return Err(bad("channel_binding 'require' needs an encrypted connection".into())
+                .hint("It binds the login to the source's TLS certificate: sslmode is require, verify-ca or verify-full, and the host no Unix socket."));
         }
         for (name, value) in [("host", &host), ("user", &user), ("database", &database)] {
             if value.is_empty() || value.contains('\0') {
@@ -221,13 +250,13 @@ impl PostgresOptions {
             addresses: values.address_guard(),
             database,
             password: values.secret("password").or(url.password),
-            // Over a Unix socket the operating system is the protection; libpq ignores sslmode there, so do we.
-            sslmode: if host.starts_with('/') { SslMode::Disable } else { sslmode },
+            sslmode,
             host,
             user,
             sslrootcert: text("sslrootcert").or(url.sslrootcert).map(PathBuf::from),
             sslcert,
             sslkey,
+            channel_binding,
             application_name: text("application_name").unwrap_or_else(|| "fjord".into()),
             connect_timeout: values.duration("connect_timeout").unwrap_or(Duration::from_secs(10)),
             statement_timeout: values.duration("statement_timeout"),

@@ -22,6 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 
+use crate::endpoint;
 use crate::error::Origin;
 use crate::options::{PostgresOptions, SslMode};
 
@@ -226,8 +227,9 @@ pub(crate) struct Stream<S>(tokio_rustls::client::TlsStream<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream for Stream<S> {
     fn channel_binding(&self) -> ChannelBinding {
-        // SCRAM without channel binding: it would need the certificate's signature algorithm parsed. verify-full closes the same hole.
-        ChannelBinding::none()
+        let (_, session) = self.0.get_ref();
+        let shown = session.peer_certificates().and_then(<[_]>::first);
+        shown.and_then(|c| endpoint::binding(c)).map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 

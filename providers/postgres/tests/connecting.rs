@@ -112,6 +112,105 @@ async fn a_wrong_password_is_told_without_showing_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_password_is_bound_to_the_certificate() {
+    let password = || Auth::Password("right".into());
+    let tls = Postgres::with(PostgresOptions { tls: true, auth: password(), ..PostgresOptions::default() }).unwrap();
+    let ask = async |pg: &Postgres, options: &[(&str, &str)]| run_text(&over(pg, options), "SELECT 1").await;
+    // The driver takes no other way in with `require`, so this is SCRAM-SHA-256-PLUS.
+    for binding in ["require", "prefer", "disable"] {
+        let options = [("sslmode", "require"), ("password", "right"), ("channel_binding", binding)];
+        assert_eq!(exact(&ask(&tls, &options).await.unwrap(), 0), ["1"], "{binding}");
+        let e = ask(&tls, &[("sslmode", "require"), ("password", "wrong"), ("channel_binding", binding)]).await.unwrap_err();
+        assert_eq!(e.state, SqlState::INVALID_PASSWORD, "{binding}: {e}");
+    }
+    // Servers that do not offer it: nothing is asked, or a password in the clear.
+    let trusting = Postgres::with(PostgresOptions { tls: true, ..PostgresOptions::default() }).unwrap();
+    let plain = Postgres::with(PostgresOptions { tls: true, auth: password(), ..PostgresOptions::default() }).unwrap();
+    let hba = plain.psql("SHOW hba_file").unwrap();
+    std::fs::write(hba.trim(), "local all all trust\nhost all all 127.0.0.1/32 password\n").unwrap();
+    plain.psql("SELECT pg_reload_conf()").unwrap();
+    for pg in [&trusting, &plain] {
+        let e = ask(pg, &[("sslmode", "require"), ("password", "right"), ("channel_binding", "require")]).await.unwrap_err();
+        assert_eq!(e.state, SqlState::INVALID_AUTHORIZATION, "{e}");
+        assert!(e.message.contains("channel binding") && e.hint.as_ref().unwrap().contains("scram-sha-256"), "{e}");
+        ask(pg, &[("sslmode", "require"), ("password", "right")]).await.unwrap();
+    }
+    // Nothing to bind to.
+    let socket = tls.socket_folder().to_str().unwrap();
+    for options in [&[("sslmode", "disable"), ("channel_binding", "require")][..], &[("host", socket), ("channel_binding", "require")]] {
+        let e = connector(options).unwrap_err();
+        assert_eq!(e.state, SqlState::INVALID_PARAMETER_VALUE);
+        assert!(e.message.contains("needs an encrypted connection"), "{e}");
+    }
+}
+
+/// `require` without a root certificate takes any certificate, so somebody can stand in between. The password's proof does not go through.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bound_password_does_not_pass_one_who_stands_between() {
+    let options = PostgresOptions { tls: true, auth: Auth::Password("right".into()), ..PostgresOptions::default() };
+    let pg = Postgres::with(options).unwrap();
+    let port = between(pg.port()).await.to_string();
+    let through = async |binding: &str| {
+        let options =
+            [("host", "127.0.0.1"), ("port", port.as_str()), ("user", "postgres"), ("password", "right"), ("channel_binding", binding)];
+        run_text(&connector(&options).unwrap(), "SELECT 1").await
+    };
+    assert_eq!(exact(&through("disable").await.unwrap(), 0), ["1"]);
+    for binding in ["prefer", "require"] {
+        let e = through(binding).await.unwrap_err();
+        assert_eq!(e.state, SqlState::INVALID_AUTHORIZATION, "{e}");
+        assert!(e.message.contains("channel binding"), "{e}");
+    }
+}
+
+/// One who ends TLS with a certificate of another host, and speaks TLS to the server. Gives its port.
+async fn between(server: u16) -> u16 {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let c = Certificates::get().unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = vec![CertificateDer::from_pem_file(c.other_host_cert()).unwrap()];
+    let towards_client = rustls::ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_file(c.other_host_key()).unwrap())
+        .unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(c.ca()).unwrap()).unwrap();
+    let towards_server = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let (acceptor, connector) =
+        (tokio_rustls::TlsAcceptor::from(Arc::new(towards_client)), tokio_rustls::TlsConnector::from(Arc::new(towards_server)));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let (acceptor, connector) = (acceptor.clone(), connector.clone());
+            tokio::spawn(async move {
+                // SSLRequest is eight bytes, its answer one.
+                let mut request = [0; 8];
+                client.read_exact(&mut request).await?;
+                let mut upstream = tokio::net::TcpStream::connect(("127.0.0.1", server)).await?;
+                upstream.write_all(&request).await?;
+                let mut answer = [0; 1];
+                upstream.read_exact(&mut answer).await?;
+                client.write_all(&answer).await?;
+                let mut client = acceptor.accept(client).await?;
+                let mut upstream = connector.connect(ServerName::try_from("localhost").unwrap(), upstream).await?;
+                tokio::io::copy_bidirectional(&mut client, &mut upstream).await
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn validation_goes_step_by_step() {
     let pg = Postgres::with(PostgresOptions { tls: true, ..PostgresOptions::default() }).unwrap();
     let c = Certificates::get().unwrap();
@@ -132,6 +231,15 @@ async fn validation_goes_step_by_step() {
     let checks = connector(&[("host", "127.0.0.1"), ("port", "1"), ("sslmode", "disable")]).unwrap().validate().await;
     assert_eq!(checks[0].error.as_ref().unwrap().state, SqlState::CONNECTION_UNABLE);
     assert_eq!(checks.len(), 7);
+}
+
+/// The name is looked at when it is connected to. This one is no address to us, and 169.254.169.254 to getaddrinfo.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_leads_to_a_metadata_service_is_refused() {
+    let source = connector(&[("host", "2852039166"), ("sslmode", "disable")]).unwrap();
+    let e = run_text(&source, "SELECT 1").await.unwrap_err();
+    assert_eq!(e.state, SqlState::INSUFFICIENT_PRIVILEGE, "{e}");
+    assert!(e.message.contains("\"2852039166\""), "{e}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::tap::{Tap, TappedTls, wire};
 use super::{Open, Pool};
-use crate::options::SslMode;
+use crate::options::{ChannelBinding, SslMode};
 use crate::reader::Statements;
 
 /// The longest that a cancel request, and then the end of the cancelled connection, is waited for.
@@ -161,6 +161,11 @@ impl Pool {
         config.ssl_mode(match o.sslmode {
             SslMode::Disable => tokio_postgres::config::SslMode::Disable,
             _ => tokio_postgres::config::SslMode::Require,
+        });
+        config.channel_binding(match o.channel_binding {
+            ChannelBinding::Disable => tokio_postgres::config::ChannelBinding::Disable,
+            ChannelBinding::Prefer => tokio_postgres::config::ChannelBinding::Prefer,
+            ChannelBinding::Require => tokio_postgres::config::ChannelBinding::Require,
         });
         config
     }
