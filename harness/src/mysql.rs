@@ -1,18 +1,25 @@
 //! A throw-away MariaDB or MySQL server.
 //!
-//! An initialised data folder is made once per server version and copied for each server. Durability is off: nothing here outlives a test.
+//! An initialised data folder is made once per server version and copied for each server. Durability is off: nothing here outlives a test. Servers share
+//! nothing with one another: a MariaDB that starts removes every `#sql*` of its temp folder, those of its neighbours too, so each has a folder of its own.
+//! They are small: several run beside one another, and a machine without memory kills one of them.
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::process::{Process, Waited};
 use crate::{Error, Result, TempFolder, cache, mysql_programs, ports, process, tls};
 
 /// How long a server may take to accept connections, or to stop. Long, because test machines are busy.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// How long a server waits for a client that has connected, in seconds: by default it gives up after 10, which a busy machine may need.
+const HANDSHAKE_SECONDS: u32 = 90;
+/// Between two attempts of the client to connect.
+const CONNECT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Part of the template's name: change it when the template's making changes.
 const TEMPLATE_EPOCH: u32 = 1;
@@ -70,6 +77,7 @@ impl MySql {
         let template = template(flavor)?;
         let folder = TempFolder::new(flavor.name())?;
         process::run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template.join("data")).arg(folder.path().join("data")))?;
+        fs::create_dir(folder.path().join("tmp"))?;
         let mut server = MySql { flavor, options, port: 0, process: None, folder };
         server.launch()?;
         Ok(server)
@@ -96,8 +104,24 @@ impl MySql {
     }
 
     /// Runs statements as root through the server's own client and returns what it prints: rows without headings, columns separated by tabs, special
-    /// characters as they are.
+    /// characters as they are. An error has the server's log.
     pub fn sql(&self, sql: &str) -> Result<String> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let out = self.client(sql)?;
+            let refused = !out.status.success() && never_connected(&String::from_utf8_lossy(&out.stderr));
+            let alive = self.process.as_ref().is_some_and(|p| !process::is_gone(p.id()));
+            if refused && alive && Instant::now() < deadline {
+                std::thread::sleep(CONNECT_AGAIN);
+                continue;
+            }
+            let state = if alive { "runs" } else { "does not run" };
+            return process::succeeded(&format!("the client of {}", self.flavor.name()), out)
+                .map_err(|e| Error::new(format!("{e}\nThe server {state}; its log:\n{}", self.log())));
+        }
+    }
+
+    fn client(&self, sql: &str) -> Result<Output> {
         let mut command = mysql_programs::client(self.flavor)?;
         command.args(["--no-defaults", "--default-character-set=utf8mb4", "--batch", "--raw", "--skip-column-names", "--user=root"]);
         command.arg(format!("--socket={}", self.socket().display()));
@@ -111,7 +135,7 @@ impl MySql {
         });
         let out = child.wait_with_output()?;
         let _ = writer.join();
-        process::succeeded(&shown, out)
+        Ok(out)
     }
 
     /// The server's log so far.
@@ -152,6 +176,8 @@ impl MySql {
 
     fn launch(&mut self) -> Result<()> {
         let first = self.port == 0;
+        // A killed MySQL leaves a lock with its process id, and a later one does not start while that number is somebody else's.
+        let _ = fs::remove_file(self.folder.path().join("s.sock.lock"));
         for _ in 0..ports::START_ATTEMPTS_MAX {
             if first {
                 self.port = ports::free()?;
@@ -160,7 +186,8 @@ impl MySql {
             match process.wait_for_line(0, PATIENCE, |l| l.contains("ready for connections")) {
                 Waited::Line(_) => {
                     self.process = Some(process);
-                    return Ok(());
+                    // The line says that it listens; an answer, that it serves.
+                    return self.sql("DO 1").map(|_| ());
                 }
                 // Only a first start may move: afterwards others know the port.
                 Waited::Ended if first && process.log().contains("already in use") => {}
@@ -176,8 +203,23 @@ impl MySql {
         command.arg(format!("--socket={}", self.socket().display()));
         command.arg(format!("--pid-file={}", self.folder.path().join("pid").display()));
         command.arg(format!("--port={}", self.port));
-        command.args(["--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M"]);
-        command.args(["--max-connections=200", "--secure-file-priv="]);
+        command.arg(format!("--tmpdir={}", self.folder.path().join("tmp").display()));
+        command.args(["--bind-address=127.0.0.1", "--skip-log-bin", "--max-connections=200", "--secure-file-priv="]);
+        command.arg(format!("--connect-timeout={HANDSHAKE_SECONDS}")).arg(format!("--net-read-timeout={HANDSHAKE_SECONDS}"));
+        // No waiting for the disk, and nothing of which the machine has only so much for all (asynchronous I/O).
+        command.args(["--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-use-native-aio=0"]);
+        command.args([
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-buffer-size=4M",
+            "--table-open-cache=200",
+            "--table-definition-cache=400",
+        ]);
+        command.args([
+            "--innodb-buffer-pool-load-at-startup=0",
+            "--innodb-read-io-threads=1",
+            "--innodb-write-io-threads=1",
+            "--innodb-purge-threads=1",
+        ]);
         if self.options.tls {
             let certificates = tls::Certificates::get()?;
             let (cert, key) = if self.options.tls_wrong_host {
@@ -199,6 +241,12 @@ impl Drop for MySql {
         // SIGKILL: nobody wants the data, and a clean shutdown takes seconds.
         self.kill9();
     }
+}
+
+/// Whether the client says that no statement of it got to the server: an error of a statement names its line.
+fn never_connected(stderr: &str) -> bool {
+    const CONNECTING: [&str; 6] = ["ERROR 2002", "ERROR 2003", "ERROR 2013", "ERROR 1040", "ERROR 1135", "ERROR 1203"];
+    stderr.lines().any(|l| CONNECTING.iter().any(|e| l.starts_with(e)) && !l.contains(" at line "))
 }
 
 /// An initialised data folder of this version, made once.

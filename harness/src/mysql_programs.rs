@@ -44,7 +44,7 @@ pub fn server(flavor: Flavor) -> Result<Command> {
 /// The server's own client.
 pub fn client(flavor: Flavor) -> Result<Command> {
     match flavor {
-        Flavor::MariaDb => Ok(Command::new("mariadb")),
+        Flavor::MariaDb => Ok(process::bound_command("mariadb", "KILL", None)),
         Flavor::MySql => Ok(loaded(&mysql_root()?, "usr/bin/mysql")),
     }
 }

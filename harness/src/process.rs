@@ -189,14 +189,16 @@ pub fn succeeded(shown: &str, out: Output) -> Result<String> {
     Err(Error::new(format!("{shown} failed ({}):\n{}{}", out.status, stdout, stderr)))
 }
 
-/// Waits until none of these processes is there, for a bounded time. For those that are not our children; a zombie counts as gone.
+/// Whether no such process runs; a zombie counts as gone.
+pub fn is_gone(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(')').is_none_or(|(_, rest)| rest.trim_start().starts_with('Z'))
+}
+
+/// Waits until none of these processes is there, for a bounded time. For those that are not our children.
 pub fn wait_until_gone(pids: &[u32], timeout: Duration) {
-    let there = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with('Z'))
-    };
     let until = Instant::now() + timeout;
-    while pids.iter().any(there) && Instant::now() < until {
+    while !pids.iter().all(|pid| is_gone(*pid)) && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(2));
     }
 }

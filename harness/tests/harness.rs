@@ -69,6 +69,21 @@ fn a_mariadb_and_a_mysql_live_restart_survive_kill_and_leave_nothing_behind() {
 }
 
 #[test]
+fn an_error_of_a_mysql_has_its_log_and_its_temp_folder_is_its_own() {
+    for flavor in Flavor::ALL {
+        let servers = [MySql::start(flavor).unwrap(), MySql::start(flavor).unwrap()];
+        let folders = servers.each_ref().map(|s| s.sql("SELECT @@tmpdir").unwrap());
+        assert_ne!(folders[0], folders[1]);
+        let mut server = servers.into_iter().next().unwrap();
+        let e = server.sql("SELECT 1; SELEC 2").unwrap_err().to_string();
+        assert!(e.contains("1064") && e.contains("The server runs") && e.contains("ready for connections"), "{e}");
+        server.kill9();
+        let e = server.sql("SELECT 1").unwrap_err().to_string();
+        assert!(e.contains("does not run"), "{e}");
+    }
+}
+
+#[test]
 fn a_mysql_has_the_certificate_that_it_was_given() {
     for flavor in Flavor::ALL {
         let server = MySql::with(flavor, MySqlOptions { tls: true, ..MySqlOptions::default() }).unwrap();
