@@ -3,6 +3,7 @@
 //! An expression is a list of pieces (text, operands, subqueries), not one variant per operator: to render is to concatenate, and to shrink is to put an
 //! operand, or a literal, in the place of the whole.
 
+use crate::source::{DATABASE, OTHER_DATABASE, Source};
 use crate::types::Ty;
 
 /// An expression and the type that it has.
@@ -185,11 +186,63 @@ impl Query {
     }
 }
 
+/// What tables are called in a query to Fjord.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Where the tables are.
+    pub source: Source,
+    /// Its connector.
+    pub connector: String,
+    /// Its schema.
+    pub schema: String,
+    /// The schema of the tables that are beside the others.
+    pub beside: String,
+    /// The connector of the files.
+    pub files: String,
+}
+
+impl Names {
+    /// As in pinned cases.
+    pub fn pinned(source: Source) -> Names {
+        let (connector, files) = (source.connector().into(), "fl".into());
+        match source {
+            Source::Postgres => Names { source, connector, schema: SCHEMA.into(), beside: SCHEMA.into(), files },
+            _ => Names { source, connector, schema: DATABASE.into(), beside: OTHER_DATABASE.into(), files },
+        }
+    }
+
+    /// Of a worker.
+    pub fn numbered(source: Source, number: usize) -> Names {
+        let names = Names::pinned(source);
+        let own = |n: String| format!("{n}{number}");
+        let (connector, files) = (own(names.connector), own(names.files));
+        match source {
+            // Each has a database of its own.
+            Source::Postgres => Names { connector, files, ..names },
+            _ => Names { connector, files, schema: own(names.schema), beside: own(names.beside), source },
+        }
+    }
+
+    /// A pinned query in these names.
+    pub fn in_pinned(&self, query: &str) -> String {
+        let pinned = Names::pinned(self.source);
+        query
+            .replace(&format!("{}.{}.", pinned.connector, pinned.schema), &format!("{}.{}.", self.connector, self.schema))
+            .replace(&format!("{}.{}.", pinned.connector, pinned.beside), &format!("{}.{}.", self.connector, self.beside))
+            .replace(&format!("{}.files.", pinned.files), &format!("{}.files.", self.files))
+    }
+
+    /// The schema that a table is in.
+    pub fn schema_of(&self, table: &str) -> &str {
+        if self.source.beside(table) { &self.beside } else { &self.schema }
+    }
+}
+
 /// For whom a query is written.
 #[derive(Debug, Clone, Copy)]
 pub enum Target<'a> {
-    /// Fjord, with the names of the two connectors.
-    Fjord(&'a str, &'a str),
+    /// Fjord.
+    Fjord(&'a Names),
     /// The source itself.
     Postgres,
 }
@@ -291,12 +344,12 @@ impl Writer<'_> {
     fn from(&mut self, from: &From) {
         match from {
             From::Table { name, file, alias } => {
-                let name = quoted(name);
+                let quoted = quoted(name);
                 self.out.push_str(&match (self.target, file) {
-                    (Target::Fjord(source, _), false) => format!("{source}.{SCHEMA}.{name}"),
-                    (Target::Fjord(_, files), true) => format!("{files}.files.{name}"),
-                    (Target::Postgres, false) => format!("{SCHEMA}.{name}"),
-                    (Target::Postgres, true) => format!("{FILES_SCHEMA}.{name}"),
+                    (Target::Fjord(names), false) => format!("{}.{}.{quoted}", names.connector, names.schema_of(name)),
+                    (Target::Fjord(names), true) => format!("{}.files.{quoted}", names.files),
+                    (Target::Postgres, false) => format!("{SCHEMA}.{quoted}"),
+                    (Target::Postgres, true) => format!("{FILES_SCHEMA}.{quoted}"),
                 });
                 if let Some(alias) = alias {
                     self.out.push_str(&format!(" AS {alias}"));

@@ -2,7 +2,7 @@
 
 use fjord_harness::Result;
 
-use crate::ast::{Query, Target, render};
+use crate::ast::{Names, Query, Target, render};
 use crate::compare::Rules;
 use crate::generate::Generated;
 use crate::rng::Rng;
@@ -61,10 +61,10 @@ pub struct Ways {
     pub on: Connection,
     /// Fjord, with nothing pushed.
     pub off: Connection,
-    /// The source.
-    pub postgres: Connection,
-    /// The names of the connectors.
-    pub connectors: (String, String),
+    /// The source, where it is Postgres.
+    pub postgres: Option<Connection>,
+    /// What tables are called.
+    pub names: Names,
 }
 
 /// What is checked of a query, apart from pushed against local.
@@ -98,7 +98,7 @@ impl Checks {
 impl Ways {
     /// The text that Fjord gets.
     pub fn text(&self, query: &Query) -> String {
-        render(query, Target::Fjord(&self.connectors.0, &self.connectors.1), None)
+        render(query, Target::Fjord(&self.names), None)
     }
 
     /// Runs a query in every way; an error is one of the test's own.
@@ -181,7 +181,7 @@ impl Ways {
 
     fn prepared(&mut self, query: &Query, checks: &Checks, answer: &Answer) -> Result<Option<Failure>> {
         let mut parameters = vec![];
-        let sql = render(query, Target::Fjord(&self.connectors.0, &self.connectors.1), Some(&mut parameters));
+        let sql = render(query, Target::Fjord(&self.names), Some(&mut parameters));
         // A literal's type is told by its value (1.5 is numeric), a parameter's by what it was declared as: only rows are compared.
         let rules = Rules { postgres: true, ..Rules::of(query, &checks.types, checks.loose_zero, false) };
         Ok(match self.on.execute(&sql, &parameters, 2)? {
@@ -195,7 +195,8 @@ impl Ways {
     }
 
     fn postgres(&mut self, query: &Query, checks: &Checks, answer: &Answer, verdict: &mut Verdict) -> Result<Option<Failure>> {
-        let outcome: Outcome = self.postgres.query(&render(query, Target::Postgres, None))?;
+        let Some(postgres) = &mut self.postgres else { return Ok(None) };
+        let outcome: Outcome = postgres.query(&render(query, Target::Postgres, None))?;
         match outcome {
             Ok(theirs) => {
                 let rules = Rules::of(query, &checks.types, checks.loose_zero, true);

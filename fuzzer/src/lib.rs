@@ -1,7 +1,7 @@
 //! The differential fuzzer: random queries over random tables, each run pushed, with `SET fjord.pushdown = off`, and, where the meaning is the same, by Postgres
-//! itself. All must agree; an error that only pushing has, and an error of class XX, are failures too.
+//! itself (of a world in MySQL or MariaDB only the first two). All must agree; an error that only pushing has, and an error of class XX, are failures too.
 //!
-//! - [`generate`]: worlds (tables, files) and queries, the same for the same seed; [`rng`], [`types`], [`world`], [`ast`] are what it is made of.
+//! - [`generate`]: worlds (tables, files) and queries, the same for the same seed; [`rng`], [`types`], [`source`], [`world`], [`ast`] are what it is made of.
 //! - [`check`] runs one query every way, by [`wire`]; [`compare`] says what "the same" is.
 //! - [`shrink`] makes a failing query small, [`run`] does all of it with several workers, [`pinned`] keeps what was found as files that run for ever after,
 //!   [`known`] has what is not mended yet.
@@ -19,6 +19,7 @@ pub mod pinned;
 pub mod rng;
 pub mod run;
 pub mod shrink;
+pub mod source;
 pub mod types;
 pub mod wire;
 pub mod world;

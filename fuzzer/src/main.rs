@@ -1,10 +1,11 @@
-//! `fuzzer [--seed N] [--world N] [--queries N] [--workers N] [--seconds N] [--failures N]`: runs, prints what was exercised and what failed.
+//! `fuzzer [--source postgres|mysql|mariadb] [--seed N] [--world N] [--queries N] [--workers N] [--seconds N] [--failures N]`: runs, prints what was exercised and what failed.
 #![allow(clippy::print_stdout)]
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use fjord_fuzzer::run::{Config, run};
+use fjord_fuzzer::source::Source;
 use fjord_harness::{Error, Result};
 
 fn main() -> ExitCode {
@@ -20,9 +21,14 @@ fn main() -> ExitCode {
 
 fn fuzz() -> Result<bool> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let mut config = Config { seed: now, queries: 10_000, first_world: 0, workers: 4, failures_max: 10, time_max: None };
+    let mut config =
+        Config { source: Source::Postgres, seed: now, queries: 10_000, first_world: 0, workers: 4, failures_max: 10, time_max: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(flag) = arguments.next() {
+        if flag == "--source" {
+            config.source = arguments.next().unwrap_or_default().parse()?;
+            continue;
+        }
         let value = arguments.next().and_then(|v| v.parse::<u64>().ok()).ok_or_else(|| Error::new(format!("{flag} needs a number")))?;
         let small = usize::try_from(value).map_err(Error::at(&flag))?;
         match flag.as_str() {
@@ -35,7 +41,7 @@ fn fuzz() -> Result<bool> {
             _ => return Err(Error::new(format!("no option {flag}"))),
         }
     }
-    println!("seed {}", config.seed);
+    println!("source {} seed {}", config.source.name(), config.seed);
     let report = run(&config)?;
     println!("{report}");
     Ok(report.failures.is_empty())

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! # why it was wrong
+//! source mysql                 (or mariadb; without it: Postgres)
 //! table t1                     (or: file events)
 //! column integer PRIMARY KEY | id
 //! row 1 <tab> \N
@@ -16,6 +17,7 @@ use std::fmt;
 
 use fjord_harness::{Error, Result};
 
+use crate::source::Source;
 use crate::types::{Kind, Ty};
 use crate::wire::Row;
 use crate::world::{ColumnSpec, TableSpec, World};
@@ -27,7 +29,7 @@ pub struct Pinned {
     pub comment: String,
     /// Its tables.
     pub world: World,
-    /// The query, over the connectors `pg` and `fl`.
+    /// The query, over the connectors `pg` (`my` for MySQL and MariaDB, with the schemas `w` and `x`) and `fl`.
     pub query: String,
     /// The same for Postgres.
     pub postgres: Option<String>,
@@ -40,10 +42,12 @@ impl Pinned {
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            let source = case.world.source;
             let table = case.world.tables.last_mut();
             match (word, table) {
                 ("", _) => {}
                 ("#", _) => case.comment.push_str(&format!("{rest}\n")),
+                ("source", None) => case.world.source = rest.parse()?,
                 ("table" | "file", _) => case.world.tables.push(TableSpec {
                     name: rest.to_string(),
                     file: word == "file",
@@ -53,8 +57,13 @@ impl Pinned {
                 }),
                 ("column", Some(t)) => {
                     let (sql, name) = rest.split_once(" | ").ok_or_else(|| Error::new(format!("no column: {line}")))?;
-                    let column =
-                        ColumnSpec { name: name.into(), ty: type_of(sql), sql: sql.into(), magnitude: f64::INFINITY, unique: false };
+                    let column = ColumnSpec {
+                        name: name.into(),
+                        ty: type_of(source, sql),
+                        sql: sql.into(),
+                        magnitude: f64::INFINITY,
+                        unique: false,
+                    };
                     t.columns.push(column);
                 }
                 ("after", Some(t)) => t.after.push(rest.to_string()),
@@ -80,6 +89,9 @@ impl fmt::Display for Pinned {
         for line in self.comment.lines() {
             writeln!(f, "# {line}")?;
         }
+        if self.world.source != Source::Postgres {
+            writeln!(f, "source {}", self.world.source.name())?;
+        }
         for t in &self.world.tables {
             writeln!(f, "{} {}", if t.file { "file" } else { "table" }, t.name)?;
             for c in &t.columns {
@@ -101,7 +113,11 @@ impl fmt::Display for Pinned {
 }
 
 /// Enough of a column's type for a file's columns.
-fn type_of(sql: &str) -> Ty {
+fn type_of(source: Source, sql: &str) -> Ty {
+    let bare = sql.strip_suffix(" NOT NULL").unwrap_or(sql);
+    if let Some(known) = source.columns().into_iter().flatten().find(|c| c.sql == bare) {
+        return known.ty;
+    }
     let numeric = || {
         let (p, s) = sql
             .strip_prefix("numeric(")?

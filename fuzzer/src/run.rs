@@ -1,21 +1,22 @@
-//! Many queries by several workers over one Postgres and one Fjord.
+//! Many queries by several workers over one source and one Fjord.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fjord_harness::{Error, FjordServer, Postgres, Result, TempFolder};
+use fjord_harness::{Error, FjordServer, MySql, Postgres, Result, TempFolder};
 
-use crate::ast::{Query, Target, render};
+use crate::ast::{Names, Query, Target, render};
 use crate::check::{Checks, Failing, Failure, Ways};
 use crate::generate::{Generator, tables};
 use crate::known::known;
 use crate::pinned::Pinned;
 use crate::rng::Rng;
 use crate::shrink;
+use crate::source::Source;
 use crate::wire::Connection;
 use crate::world::{World, prelude};
 
@@ -31,6 +32,8 @@ const SHRUNK_A_WORLD_MAX: usize = 2;
 /// What to run.
 #[derive(Debug, Clone)]
 pub struct Config {
+    /// Where the tables are.
+    pub source: Source,
     /// Everything follows from it.
     pub seed: u64,
     /// About how many queries: whole worlds are run.
@@ -92,7 +95,7 @@ pub struct Found {
 /// Runs it all.
 pub fn run(config: &Config) -> Result<Report> {
     let started = Instant::now();
-    let servers = Servers::start()?;
+    let servers = Servers::start(config.source)?;
     let next = AtomicU64::new(0);
     let failures = AtomicUsize::new(0);
     let worlds = config.queries.div_ceil(QUERIES_A_WORLD);
@@ -130,40 +133,50 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(30)..].join("\n")
 }
 
-/// One Postgres and one Fjord.
+/// One source and one Fjord.
 pub struct Servers {
-    postgres: Postgres,
+    source: Source,
+    database: Database,
     fjord: FjordServer,
     folder: TempFolder,
 }
 
+#[derive(Clone)]
+enum Database {
+    Postgres(Arc<Postgres>),
+    MySql(Arc<MySql>),
+}
+
 impl Servers {
     /// Starts both.
-    pub fn start() -> Result<Servers> {
-        Ok(Servers { postgres: Postgres::start()?, fjord: FjordServer::start()?, folder: TempFolder::new("fuzz")? })
+    pub fn start(source: Source) -> Result<Servers> {
+        let database = match source.flavor() {
+            None => Database::Postgres(Arc::new(Postgres::start()?)),
+            Some(flavor) => Database::MySql(Arc::new(MySql::start(flavor)?)),
+        };
+        Ok(Servers { source, database, fjord: FjordServer::start()?, folder: TempFolder::new("fuzz")? })
     }
 
     /// A worker with a database and connectors of its own.
     pub fn worker(&self, number: usize) -> Result<Worker> {
-        let database = format!("fuzz{number}");
-        self.postgres.psql(&format!("CREATE DATABASE {database}"))?;
-        self.postgres.psql_in(&database, &prelude())?;
         let folder = self.folder.path().join(format!("files{number}"));
-        let postgres = Connection::open(self.postgres.port(), "postgres", &database)?;
         let connect = || Connection::open(self.fjord.port(), "fjord", "fjord");
-        let connectors = (format!("pg{number}"), format!("fl{number}"));
-        let mut worker = Worker {
-            ways: Ways { on: connect()?, off: connect()?, postgres, connectors },
-            folder,
-            port: self.postgres.port(),
-            database,
-            created: false,
+        let names = Names::numbered(self.source, number);
+        let postgres = match &self.database {
+            Database::MySql(_) => None,
+            Database::Postgres(server) => {
+                let database = format!("fuzz{number}");
+                server.psql(&format!("CREATE DATABASE {database}"))?;
+                server.psql_in(&database, &prelude())?;
+                Some(Connection::open(server.port(), "postgres", &database)?)
+            }
         };
-        worker.ways.off.run("SET fjord.pushdown = off")?;
-        for connection in [&mut worker.ways.on, &mut worker.ways.off, &mut worker.ways.postgres] {
+        let mut ways = Ways { on: connect()?, off: connect()?, postgres, names };
+        ways.off.run("SET fjord.pushdown = off")?;
+        for connection in [&mut ways.on, &mut ways.off].into_iter().chain(&mut ways.postgres) {
             connection.run("SET statement_timeout = '60s'")?;
         }
-        Ok(worker)
+        Ok(Worker { ways, folder, database: self.database.clone(), number, created: false })
     }
 }
 
@@ -172,23 +185,38 @@ pub struct Worker {
     /// Its connections.
     pub ways: Ways,
     folder: PathBuf,
-    port: u16,
-    database: String,
+    database: Database,
+    number: usize,
     created: bool,
 }
 
 impl Worker {
     /// Makes a world's tables and files, and lets Fjord know.
     pub fn load(&mut self, world: &World) -> Result<()> {
-        world.load(&mut self.ways.postgres, &self.folder)?;
-        let (source, files) = self.ways.connectors.clone();
+        let names = self.ways.names.clone();
+        let Names { connector, files, source, .. } = &names;
+        let create = match (&self.database, &mut self.ways.postgres) {
+            (Database::Postgres(server), Some(postgres)) => {
+                world.load(postgres, &self.folder)?;
+                let (port, number) = (server.port(), self.number);
+                format!(
+                    "TYPE postgres OPTIONS (host '127.0.0.1', port {port}, database 'fuzz{number}', user 'postgres', sslmode 'disable')"
+                )
+            }
+            (Database::MySql(server), _) => {
+                world.load_mysql(server, &names, &self.folder)?;
+                let (port, schemas, more) = (server.port(), format!("{},{}", names.schema, names.beside), source.options());
+                format!(
+                    "TYPE mysql OPTIONS (host '127.0.0.1', port {port}, user 'root', sslmode 'disable', include_schemas '{schemas}'{more})"
+                )
+            }
+            (Database::Postgres(_), None) => return Err(Error::new("no connection to Postgres")),
+        };
         if !self.created {
-            let (port, database) = (self.port, &self.database);
-            let options = format!("host '127.0.0.1', port {port}, database '{database}', user 'postgres', sslmode 'disable'");
-            self.ways.on.run(&format!("CREATE CONNECTOR {source} TYPE postgres OPTIONS ({options})"))?;
+            self.ways.on.run(&format!("CREATE CONNECTOR {connector} {create}"))?;
             self.created = true;
         } else {
-            self.ways.on.run(&format!("ALTER CONNECTOR {source} REFRESH SCHEMA"))?;
+            self.ways.on.run(&format!("ALTER CONNECTOR {connector} REFRESH SCHEMA"))?;
         }
         if world.tables.iter().any(|t| t.file) {
             let location = self.folder.display();
@@ -201,7 +229,7 @@ impl Worker {
     fn world(&mut self, seed: u64, number: u64, failures_max: usize) -> Result<Report> {
         let mut report = Report::default();
         let world_seed = Rng::derived(seed, number);
-        let world = tables::world(world_seed);
+        let world = tables::world(world_seed, self.ways.names.source);
         self.load(&world)?;
         for n in 0..QUERIES_A_WORLD {
             let query_seed = Rng::derived(world_seed, n);
@@ -241,7 +269,7 @@ impl Worker {
                 *report.known.entry(fault).or_default() += 1;
             }
             if let Some(failure) = v.failure.filter(|_| known.is_none()) {
-                let origin = format!("--seed {seed} --world {number} (query {n})");
+                let origin = format!("--source {} --seed {seed} --world {number} (query {n})", world.source.name());
                 let small = report.failures.len() < SHRUNK_A_WORLD_MAX;
                 let found = self.found(&world, &g.query, checks, failure, origin, small)?;
                 let lost = found.kind == Failing::Lost;
@@ -291,7 +319,8 @@ impl Worker {
                 failure = f;
             }
         }
-        let target = Target::Fjord("pg", "fl");
+        let names = Names::pinned(world.source);
+        let target = Target::Fjord(&names);
         let case = Pinned {
             world,
             query: render(&query, target, None),

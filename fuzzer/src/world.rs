@@ -10,9 +10,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::file::properties::WriterProperties;
-use fjord_harness::{Error, Result};
+use fjord_harness::{Error, MySql, Result};
 
-use crate::ast::{FILES_SCHEMA, SCHEMA, quoted};
+use crate::ast::{FILES_SCHEMA, Names, SCHEMA, quoted};
+use crate::source::Source;
 use crate::types::{Kind, LABELS, Ty, text_literal};
 use crate::wire::{Connection, Row};
 
@@ -49,6 +50,8 @@ pub struct TableSpec {
 /// Every table that a query may name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct World {
+    /// The server that its tables are in.
+    pub source: Source,
     /// The tables and files.
     pub tables: Vec<TableSpec>,
 }
@@ -91,6 +94,38 @@ impl World {
             }
             postgres.run(&format!("ANALYZE {}", t.qualified()))?;
         }
+        self.write_files(folder)
+    }
+
+    /// The same for MySQL and MariaDB, in databases of a worker.
+    pub fn load_mysql(&self, server: &MySql, names: &Names, folder: &Path) -> Result<()> {
+        // Dates that are none may be written, and what does not fit is cut.
+        let mut sql = String::from("SET NAMES utf8mb4; SET sql_mode = 'ALLOW_INVALID_DATES'; SET time_zone = '+00:00';\n");
+        for database in [&names.schema, &names.beside] {
+            let _ = writeln!(sql, "DROP DATABASE IF EXISTS {database}; CREATE DATABASE {database};");
+        }
+        for t in self.tables.iter().filter(|t| !t.file) {
+            let name = format!("{}.{}", names.schema_of(&t.name), self.source.quoted(&t.name));
+            let columns: Vec<String> = t.columns.iter().map(|c| format!("{} {}", self.source.quoted(&c.name), c.sql)).collect();
+            let _ = writeln!(sql, "CREATE TABLE {name} ({}) ENGINE=InnoDB;", columns.join(", "));
+            let row = |r: &Row| {
+                let value = |(c, v): (&ColumnSpec, &Option<String>)| v.as_deref().map_or("NULL".into(), |v| self.source.literal(c.ty, v));
+                format!("({})", t.columns.iter().zip(r).map(value).collect::<Vec<_>>().join(", "))
+            };
+            if !t.rows.is_empty() {
+                let rows: Vec<String> = t.rows.iter().map(row).collect();
+                let _ = writeln!(sql, "INSERT INTO {name} VALUES {};", rows.join(",\n"));
+            }
+            for statement in &t.after {
+                let _ = writeln!(sql, "{};", statement.replace("{}", &name));
+            }
+            let _ = writeln!(sql, "ANALYZE TABLE {name};");
+        }
+        server.sql(&sql).map_err(|e| Error::new(format!("{e}\nin {sql}")))?;
+        self.write_files(folder)
+    }
+
+    fn write_files(&self, folder: &Path) -> Result<()> {
         if folder.exists() {
             fs::remove_dir_all(folder)?;
         }

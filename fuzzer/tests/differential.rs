@@ -1,11 +1,13 @@
 //! The fuzzer with fixed seeds, and everything that was ever found. `FJORD_TEST_FULL=1` adds many queries of a seed that the clock chooses and that is printed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use fjord_fuzzer::compare::Rules;
 use fjord_fuzzer::pinned::Pinned;
 use fjord_fuzzer::run::{Config, Servers, run};
+use fjord_fuzzer::source::Source;
 
 /// An error both ways proves nothing: this share of the queries may end so.
 const ERRORS_PERCENT_MAX: u64 = 5;
@@ -32,10 +34,10 @@ const MUST_EXERCISE: &[&str] = &[
     "IN list of floats",
 ];
 
-fn fuzz(seed: u64, queries: u64, time_max: Option<Duration>) {
-    let config = Config { seed, queries, first_world: 0, workers: 3, failures_max: 5, time_max };
+fn fuzz(source: Source, seed: u64, queries: u64, time_max: Option<Duration>) {
+    let config = Config { source, seed, queries, first_world: 0, workers: 3, failures_max: 5, time_max };
     let report = run(&config).unwrap();
-    println!("seed {seed}: {report}");
+    println!("{source:?} seed {seed}: {report}");
     assert!(report.failures.is_empty(), "seed {seed}: {report}");
     assert!(report.errors * 100 <= report.queries * ERRORS_PERCENT_MAX, "seed {seed}: {report}");
     let missing: Vec<_> = MUST_EXERCISE.iter().filter(|f| !report.features.contains_key(**f)).collect();
@@ -45,26 +47,66 @@ fn fuzz(seed: u64, queries: u64, time_max: Option<Duration>) {
     }
 }
 
-// Four tests, so that they run beside one another and each stays below nextest's limit.
+// Four tests for each source, so that they run beside one another and each stays below nextest's limit.
 
 #[test]
 fn seed_1() {
-    fuzz(1, 500, None);
+    fuzz(Source::Postgres, 1, 500, None);
 }
 
 #[test]
 fn seed_2() {
-    fuzz(2, 500, None);
+    fuzz(Source::Postgres, 2, 500, None);
 }
 
 #[test]
 fn seed_3() {
-    fuzz(3, 500, None);
+    fuzz(Source::Postgres, 3, 500, None);
 }
 
 #[test]
 fn seed_4() {
-    fuzz(4, 500, None);
+    fuzz(Source::Postgres, 4, 500, None);
+}
+
+#[test]
+fn mysql_seed_1() {
+    fuzz(Source::MySql, 1, 500, None);
+}
+
+#[test]
+fn mysql_seed_2() {
+    fuzz(Source::MySql, 2, 500, None);
+}
+
+#[test]
+fn mysql_seed_3() {
+    fuzz(Source::MySql, 3, 500, None);
+}
+
+#[test]
+fn mysql_seed_4() {
+    fuzz(Source::MySql, 4, 500, None);
+}
+
+#[test]
+fn mariadb_seed_1() {
+    fuzz(Source::MariaDb, 1, 500, None);
+}
+
+#[test]
+fn mariadb_seed_2() {
+    fuzz(Source::MariaDb, 2, 500, None);
+}
+
+#[test]
+fn mariadb_seed_3() {
+    fuzz(Source::MariaDb, 3, 500, None);
+}
+
+#[test]
+fn mariadb_seed_4() {
+    fuzz(Source::MariaDb, 4, 500, None);
 }
 
 /// Not in the usual run: a red check that nobody can repeat helps nobody. Bounded in time by nextest's limit.
@@ -73,7 +115,10 @@ fn a_seed_of_the_clock() {
     if std::env::var_os("FJORD_TEST_FULL").is_some() {
         let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
         println!("seed {seed}");
-        fuzz(seed, 1_000_000, Some(Duration::from_secs(240)));
+        // Each in its turn: all of them in what one test may take.
+        for source in [Source::Postgres, Source::MySql, Source::MariaDb] {
+            fuzz(source, seed, 1_000_000, Some(Duration::from_secs(80)));
+        }
     }
 }
 
@@ -83,13 +128,18 @@ fn what_was_found_stays_found() {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
-    let servers = Servers::start().unwrap();
-    let mut worker = servers.worker(0).unwrap();
     let mut failures = vec![];
+    let mut workers = HashMap::new();
     for file in files {
         let case = Pinned::parse(&std::fs::read_to_string(&file).unwrap()).unwrap();
+        let source = case.world.source;
+        let (_, worker) = workers.entry(source).or_insert_with(|| {
+            let servers = Servers::start(source).unwrap();
+            let worker = servers.worker(0).unwrap();
+            (servers, worker)
+        });
         worker.load(&case.world).unwrap();
-        let sql = case.query.replace("pg.w.", "pg0.w.").replace("fl.files.", "fl0.files.");
+        let sql = worker.ways.names.in_pinned(&case.query);
         let on = worker.ways.on.query(&sql).unwrap();
         let off = worker.ways.off.query(&sql).unwrap();
         let rules = Rules::default();
@@ -99,7 +149,7 @@ fn what_was_found_stays_found() {
         };
         failures.extend(difference.map(|d| format!("{}: {d}", file.display())));
         if let (Some(sql), Ok(on)) = (&case.postgres, &on) {
-            let theirs = worker.ways.postgres.query(sql).unwrap().unwrap();
+            let theirs = worker.ways.postgres.as_mut().unwrap().query(sql).unwrap().unwrap();
             let difference = Rules { postgres: true, ..Rules::default() }.difference(on, &theirs);
             failures.extend(difference.map(|d| format!("{}: Postgres answers otherwise: {d}", file.display())));
         }

@@ -1,6 +1,7 @@
 //! Random tables and files.
 
 use crate::rng::Rng;
+use crate::source::{ColumnType, Source};
 use crate::types::{Kind, Ty};
 use crate::wire::Row;
 use crate::world::{ColumnSpec, TableSpec, World};
@@ -66,22 +67,25 @@ const TYPES: &[(usize, Ty, &str)] = &[
     (2, Ty::I4, "public.small"),
 ];
 
-/// A random world.
-pub fn world(seed: u64) -> World {
+/// A random world in a source.
+pub fn world(seed: u64, source: Source) -> World {
     let mut rng = Rng::new(seed);
     let mut tables = vec![];
+    let postgres: Vec<ColumnType> =
+        TYPES.iter().map(|(weight, ty, sql)| ColumnType { weight: *weight, ty: *ty, sql, values: &[] }).collect();
+    let own = source.columns().unwrap_or_else(|| postgres.clone());
     let mut names = TABLE_NAMES.to_vec();
     rng.shuffle(&mut names);
     for name in names.into_iter().take(rng.between(2, 4)) {
-        tables.push(table(&mut rng, name, false));
+        tables.push(table(&mut rng, name, source, &own, false));
     }
     for name in FILE_NAMES.iter().take(rng.between(1, 2)) {
-        tables.push(table(&mut rng, name, true));
+        tables.push(table(&mut rng, name, Source::Postgres, &postgres, true));
     }
-    World { tables }
+    World { source, tables }
 }
 
-fn table(rng: &mut Rng, name: &str, file: bool) -> TableSpec {
+fn table(rng: &mut Rng, name: &str, source: Source, types: &[ColumnType], file: bool) -> TableSpec {
     let count = match rng.weighted(&[6, 4, 15, 35, 25, 12, if file { 0 } else { 3 }]) {
         0 => 0,
         1 => 1,
@@ -106,26 +110,37 @@ fn table(rng: &mut Rng, name: &str, file: bool) -> TableSpec {
     ];
     let mut names = NAMES.to_vec();
     rng.shuffle(&mut names);
-    let weights: Vec<usize> = TYPES.iter().map(|t| t.0).collect();
+    let weights: Vec<usize> = types.iter().map(|t| t.weight).collect();
     let wanted = rng.between(3, 9);
     let mut after = vec![];
     for name in names {
         if columns.len() >= wanted + 2 {
             break;
         }
-        let (_, ty, sql) = TYPES[rng.weighted(&weights)];
+        let ColumnType { ty, sql, values: own, .. } = types[rng.weighted(&weights)];
         if file && !fits_file(ty) {
+            continue;
+        }
+        // Elsewhere than in Postgres names that differ by case alone are one name.
+        if source != Source::Postgres && columns.iter().any(|c: &ColumnSpec| c.name.eq_ignore_ascii_case(name)) {
             continue;
         }
         let (ty, sql) = match ty {
             Ty::Text(_) if file => (Ty::Text(Kind::C), "text COLLATE \"C\""),
             _ => (ty, sql),
         };
-        let (pool, magnitude) = pool(rng, ty, sql, file);
+        let (pool, magnitude) = pool(rng, source, ColumnType { weight: 0, ty, sql, values: own }, file);
         let required = rng.chance(20);
         let column: Row = (0..count).map(|_| (required || !rng.chance(15)).then(|| rng.pick(&pool).clone())).collect();
         if !file && ty.is_ordered() && rng.chance(25) {
-            after.push(format!("CREATE INDEX ON {{}} ({})", crate::ast::quoted(name)));
+            let quoted = source.quoted(name);
+            after.push(match source {
+                Source::Postgres => format!("CREATE INDEX ON {{}} ({quoted})"),
+                _ if sql.starts_with("text") || sql.starts_with("tinytext") || sql.starts_with("blob") => {
+                    format!("ALTER TABLE {{}} ADD INDEX ({quoted}(10))")
+                }
+                _ => format!("ALTER TABLE {{}} ADD INDEX ({quoted})"),
+            });
         }
         let sql = if required && !file { format!("{sql} NOT NULL") } else { sql.to_string() };
         columns.push(ColumnSpec { name: name.into(), ty, sql, magnitude, unique: false });
@@ -140,19 +155,22 @@ fn fits_file(ty: Ty) -> bool {
 }
 
 /// A few values, so that they meet; and their bound.
-fn pool(rng: &mut Rng, ty: Ty, sql: &str, file: bool) -> (Vec<String>, f64) {
-    if ty.is_integer() && (sql == "public.small" || rng.chance(50)) {
+fn pool(rng: &mut Rng, source: Source, column: ColumnType, file: bool) -> (Vec<String>, f64) {
+    let ColumnType { ty, sql, values, .. } = column;
+    if ty.is_integer() && (sql == "public.small" || rng.chance(50)) && sql != "year" {
         let n = rng.between(2, 8);
-        return ((0..n).map(|_| (rng.below(12).cast_signed() - 2).to_string()).collect(), 10.0);
+        let least = if sql.contains("unsigned") || sql.starts_with("bit") { 0 } else { -2 };
+        return ((0..n).map(|_| (rng.below(12).cast_signed() + least).to_string()).collect(), if least < 0 { 10.0 } else { 11.0 });
     }
     let extreme = |v: &str| v.contains("infinity") || v.starts_with("0001") || v.starts_with("9999");
     let sane = file || rng.chance(50);
-    let all: Vec<&str> = ty
-        .values()
+    let list = if values.is_empty() { ty.values() } else { values };
+    let all: Vec<&str> = list
         .iter()
         .copied()
         .filter(|v| !(sane && matches!(ty, Ty::Date | Ty::Ts | Ty::Tz) && extreme(v)))
         .filter(|v| !(sql == "name" && v.is_empty()))
+        .filter(|v| source.holds(sql, v))
         // The reader of Parquet files leaves out row groups by minima and maxima, which know nothing of NaN: COMPAT.md.
         .filter(|v| !(file && *v == "NaN"))
         .collect();

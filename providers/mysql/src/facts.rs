@@ -41,6 +41,11 @@ impl Facts {
         self.tables.insert(key, Table { info, marks, at: Mutex::new(Instant::now()) });
     }
 
+    /// A table.
+    pub(crate) fn table(&self, schema: &str, table: &str) -> Option<Arc<TableInfo>> {
+        self.tables.get(&(schema.to_string(), table.to_string())).map(|t| t.info.clone())
+    }
+
     /// Was the plan made with what is known now?
     pub(crate) fn check_plan(&self, origin: &Origin, rel: &Rel) -> Result<()> {
         let mut outcome = Ok(());

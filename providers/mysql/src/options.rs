@@ -48,6 +48,12 @@ pub const OPTIONS: &[OptionSpec] = &[
     spec("include_schemas", OptionKind::List, None, "only these databases; default: all but system databases"),
     spec("exclude_tables", OptionKind::List, None, "tables to leave out, as table or database.table; * stands for any characters"),
     spec(
+        "max_parallel_reads",
+        OptionKind::Integer(1, 64),
+        Some("1"),
+        "most connections that read one big table together, in one snapshot; more than 1 locks the table against writing for the moment in which the snapshots are opened, and needs the right LOCK TABLES",
+    ),
+    spec(
         "scan_max_rows",
         OptionKind::Integer(1, i64::MAX),
         None,
@@ -146,6 +152,7 @@ pub(crate) struct MySqlOptions {
     pub pool_timeout: Duration,
     pub include_schemas: Vec<String>,
     pub exclude_tables: Vec<String>,
+    pub max_parallel_reads: usize,
     pub limits: ScanLimits,
     pub batch_rows: usize,
     pub reading: Reading,
@@ -212,6 +219,7 @@ impl MySqlOptions {
             pool_timeout: values.duration("pool_timeout").unwrap_or(Duration::from_secs(30)),
             include_schemas: values.list("include_schemas"),
             exclude_tables: values.list("exclude_tables"),
+            max_parallel_reads: values.integer("max_parallel_reads").and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
             limits: ScanLimits {
                 rows: values.integer("scan_max_rows").and_then(|v| u64::try_from(v).ok()),
                 bytes: values.size("scan_max_bytes"),

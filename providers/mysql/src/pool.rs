@@ -26,6 +26,8 @@ use crate::wire::{Bytes, Conn, Login, ServerFacts};
 
 /// An idle connection older than this is not used again: firewalls forget it silently.
 const IDLE_MAX: Duration = Duration::from_secs(300);
+/// Connections beyond a query's first are only taken while so many of the pool's would stay free for others.
+const SPARE_MIN: usize = 1;
 /// The longest that a KILL is waited for.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
 /// The longest that a goodbye is waited for.
@@ -104,6 +106,19 @@ impl Pool {
             None => (self.connect().await?, false),
         };
         Ok(Connection { conn: Some(conn), permit: Some(permit), reused, busy: false, pool: self.clone() })
+    }
+
+    /// A connection for more than one at a time: only one that is free now, and only while others find one too. `None` is no failure.
+    pub(crate) async fn acquire_extra(self: &Arc<Self>) -> Option<Connection> {
+        if self.permits.available_permits() <= SPARE_MIN {
+            return None;
+        }
+        let permit = self.permits.clone().try_acquire_owned().ok()?;
+        let (conn, reused) = match self.take_idle() {
+            Some(conn) => (conn, true),
+            None => (self.connect().await.ok()?, false),
+        };
+        Some(Connection { conn: Some(conn), permit: Some(permit), reused, busy: false, pool: self.clone() })
     }
 
     /// The same, but a connection that had been idle is asked first: for callers that do not send their statement twice.

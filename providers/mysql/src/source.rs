@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
 use fjord_engine::Result;
-use fjord_engine::pushdown::Dialect;
-use fjord_engine::source::{Check, PoolStatus, RemoteInput, RemoteRequest, Source, SourceCatalog};
+use fjord_engine::pushdown::{Dialect, Rel};
+use fjord_engine::source::{Check, PoolStatus, RemoteInput, RemoteRequest, Source, SourceCatalog, TableInfo};
 use futures::FutureExt;
 use parking_lot::RwLock;
 
@@ -19,6 +20,7 @@ use crate::introspect::introspect;
 use crate::options::MySqlOptions;
 use crate::passthrough;
 use crate::pool::Pool;
+use crate::reader::split::{self, Split};
 use crate::reader::{self, Job, ReaderStream};
 use crate::validate::validate;
 
@@ -34,6 +36,8 @@ pub(crate) struct Inner {
     pub pool: Arc<Pool>,
     /// Facts of the last introspection.
     pub facts: RwLock<Arc<Facts>>,
+    /// The user may not lock tables, so that none is split.
+    pub lock_denied: AtomicBool,
 }
 
 impl fmt::Debug for MySqlSource {
@@ -48,7 +52,7 @@ impl MySqlSource {
         let origin = Origin { connector: connector.to_string(), location: options.location() };
         let options = Arc::new(options);
         let pool = Pool::new(origin.clone(), options.clone())?;
-        Ok(MySqlSource { inner: Arc::new(Inner { origin, options, pool, facts: RwLock::default() }) })
+        Ok(MySqlSource { inner: Arc::new(Inner { origin, options, pool, facts: RwLock::default(), lock_denied: AtomicBool::new(false) }) })
     }
 }
 
@@ -69,6 +73,8 @@ impl Source for MySqlSource {
     async fn introspect(&self) -> Result<SourceCatalog> {
         let found = introspect(&self.inner.pool, &self.inner.origin, &self.inner.options).await?;
         *self.inner.facts.write() = Arc::new(found.facts);
+        // It may have been given the right since.
+        self.inner.lock_denied.store(false, Ordering::Relaxed);
         Ok(found.catalog)
     }
 
@@ -88,6 +94,17 @@ impl Source for MySqlSource {
         Ok(ReaderStream::start(schema, Box::new(work)))
     }
 
+    fn readers(&self, rel: &Rel, table: &TableInfo, rows: Option<u64>, most: Option<usize>) -> usize {
+        split::readers(&self.inner, rel, table, rows, most)
+    }
+
+    fn execute_split(&self, request: RemoteRequest, readers: usize) -> Result<Vec<SendableRecordBatchStream>> {
+        match &request.input {
+            RemoteInput::Query(rel) if readers > 1 => Ok(Split::streams(&self.inner, &request, rel.clone(), readers)),
+            _ => Ok(vec![self.execute(request)?]),
+        }
+    }
+
     async fn describe(&self, text: &str) -> Result<SchemaRef> {
         passthrough::describe(&self.inner, text).await
     }
@@ -102,7 +119,7 @@ impl Source for MySqlSource {
 }
 
 /// What a request comes to, now that all is known of it.
-async fn plan(inner: &Inner, request: RemoteRequest) -> Result<Job> {
+pub(crate) async fn plan(inner: &Inner, request: RemoteRequest) -> Result<Job> {
     // A query is read in one piece: there is no later one that could be narrowed.
     let RemoteRequest { input, schema, scope, memory, batch_rows, stats, narrowing: _ } = request;
     let facts = inner.facts.read().clone();

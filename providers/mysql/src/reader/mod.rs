@@ -12,6 +12,7 @@ mod decimal;
 mod mutations;
 mod read;
 mod rows;
+pub(crate) mod split;
 
 use std::pin::Pin;
 use std::sync::Arc;

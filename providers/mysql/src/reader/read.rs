@@ -16,7 +16,7 @@ use crate::wire::Fault;
 const NO_LIMIT: Duration = Duration::from_secs(365 * 86_400);
 
 /// Why a query did not come to its end.
-enum Failure {
+pub(super) enum Failure {
     Wire(Fault),
     Ours(SqlError),
 }
@@ -44,16 +44,27 @@ pub(crate) async fn run(pool: Arc<Pool>, origin: Origin, job: Result<Job>, tx: m
         }
     };
     let counters = Counters(Some(job.stats.clone()));
+    let outcome = until_cancelled(&job, &origin, whole(&pool, &origin, &job, &tx)).await;
+    report(&job, outcome, &tx).await;
+    counters.done();
+}
+
+/// What comes of the work, or that it was cancelled or took too long.
+pub(super) async fn until_cancelled(job: &Job, origin: &Origin, work: impl Future<Output = Result<()>>) -> Result<()> {
     let limit = job.limits.time.unwrap_or(NO_LIMIT);
-    let outcome = tokio::select! {
+    tokio::select! {
         biased;
         () = job.scope.cancel.cancelled() => {
             job.stats.cancelled();
             Err(SqlError::cancelled())
         }
-        () = tokio::time::sleep(limit) => Err(job.too_much(&origin, "scan_max_time", format!("{limit:?}"))),
-        outcome = whole(&pool, &origin, &job, &tx) => outcome,
-    };
+        () = tokio::time::sleep(limit) => Err(job.too_much(origin, "scan_max_time", format!("{limit:?}"))),
+        outcome = work => outcome,
+    }
+}
+
+/// Tells the counters, and the consumer of an error.
+pub(super) async fn report(job: &Job, outcome: Result<()>, tx: &mpsc::Sender<Result<Held>>) {
     match outcome {
         Ok(()) => job.stats.finished(),
         Err(e) => {
@@ -61,11 +72,10 @@ pub(crate) async fn run(pool: Arc<Pool>, origin: Origin, job: Result<Job>, tx: m
             let _ = tx.send(Err(e)).await;
         }
     }
-    counters.done();
 }
 
 /// Runs the query; again, where the connection gave way before a row was passed on.
-async fn whole(pool: &Arc<Pool>, origin: &Origin, job: &Job, tx: &mpsc::Sender<Result<Held>>) -> Result<()> {
+pub(super) async fn whole(pool: &Arc<Pool>, origin: &Origin, job: &Job, tx: &mpsc::Sender<Result<Held>>) -> Result<()> {
     let mut attempt = 0;
     let mut sent = false;
     loop {
@@ -142,7 +152,20 @@ async fn rows(
         // The session only reads, but its setting is a setting; inside of a transaction it stands.
         conn.query("START TRANSACTION READ ONLY").await?;
     }
-    let statement = conn.prepare(&job.text).await?;
+    stream(connection, origin, job, &job.text, tx, sent).await
+}
+
+/// Runs one text and passes its rows on; the connection is not busy afterwards, or it is not to be used again.
+pub(super) async fn stream(
+    connection: &mut Connection,
+    origin: &Origin,
+    job: &Job,
+    text: &str,
+    tx: &mpsc::Sender<Result<Held>>,
+    sent: &mut bool,
+) -> Result<(), Failure> {
+    let conn = connection.conn()?;
+    let statement = conn.prepare(text).await?;
     if statement.params > 0 {
         connection.busy = false;
         return Err(origin.error(SqlState::FEATURE_NOT_SUPPORTED, "a remote query takes no parameters").into());

@@ -33,6 +33,16 @@ pub(crate) fn text_literal(text: &str) -> Result<String> {
     Ok(literal::quoted(text))
 }
 
+/// A table's full name.
+pub(crate) fn table_name(schema: &str, table: &str) -> Result<String> {
+    Ok(format!("{}.{}", identifier(schema)?, identifier(table)?))
+}
+
+/// A column's name.
+pub(crate) fn column_name(name: &str) -> Result<String> {
+    identifier(name)
+}
+
 /// Numbers for table aliases.
 struct Names {
     next: u32,
