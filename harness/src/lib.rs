@@ -1,6 +1,6 @@
 //! Real servers for tests and for the demo: started on free ports in temp folders, stopped and removed at the end.
 //!
-//! Here live [`Postgres`], [`PgBouncer`], [`MySql`] (MariaDB too), [`FjordServer`] (the real `fjord` binary), [`FaultProxy`] (a TCP proxy that misbehaves on request), [`S3Server`] and the Python
+//! Here live [`Postgres`], [`PgBouncer`], [`MySql`] (MariaDB too), [`Mongo`], [`FjordServer`] (the real `fjord` binary), [`FaultProxy`] (a TCP proxy that misbehaves on request), [`S3Server`] and the Python
 //! environments of client tests ([`Venv`]). No mocks, and nothing of the engine: this crate must build fast and know nothing of DataFusion.
 //!
 //! Rules of the house:
@@ -12,6 +12,8 @@ pub mod cache;
 mod error;
 mod fjord;
 pub mod java;
+pub mod mongo;
+pub mod mongo_programs;
 mod mysql;
 pub mod mysql_programs;
 mod pgbouncer;
@@ -26,6 +28,7 @@ mod venv;
 
 pub use error::{Error, Result};
 pub use fjord::{FjordOptions, FjordServer};
+pub use mongo::{Mongo, MongoOptions};
 pub use mysql::{Flavor, MySql, MySqlOptions};
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Auth, Postgres, PostgresOptions};

@@ -5,7 +5,10 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use fjord_harness::{Auth, Direction, FaultProxy, Flavor, MySql, MySqlOptions, Postgres, PostgresOptions, S3Server, Venv, process, tls};
+use fjord_harness::{
+    Auth, Direction, FaultProxy, Flavor, Mongo, MongoOptions, MySql, MySqlOptions, Postgres, PostgresOptions, S3Server, Venv,
+    mongo_programs, process, tls,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -93,6 +96,30 @@ fn a_mysql_has_the_certificate_that_it_was_given() {
 }
 
 /// Answers each byte with itself.
+#[test]
+fn a_mongo_lives_restarts_survives_kill_and_asks_for_logins_and_tls() {
+    mongo_programs::fetch_mongod().unwrap();
+    let mut server = Mongo::start().unwrap();
+    server.python("c.d.t.insert_one({'a': 7})").unwrap();
+    let port = server.port();
+    server.restart().unwrap();
+    let read = "print(c.d.t.find_one()['a'])";
+    assert_eq!((server.port(), server.python(read).unwrap().as_str()), (port, "7\n"));
+    server.kill9();
+    server.start_again().unwrap();
+    assert_eq!(server.python(read).unwrap(), "7\n");
+    let guarded = Mongo::with(MongoOptions { auth: true, tls: true, ..MongoOptions::default() }).unwrap();
+    assert_eq!(
+        guarded.python("print(c.admin.command('connectionStatus')['authInfo']['authenticatedUsers'][0]['user'])").unwrap(),
+        "root\n"
+    );
+    let plain = format!(
+        "from pymongo import MongoClient\nMongoClient('mongodb://127.0.0.1:{}/?serverSelectionTimeoutMS=500').d.t.find_one()",
+        guarded.port()
+    );
+    assert!(guarded.python(&plain).is_err());
+}
+
 fn echo_server() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -10,7 +10,12 @@ use crate::sessions::SessionRegistry;
 
 /// Every connector type of this binary. `file_root`: local files are read below it only.
 pub fn connector_types(file_root: Option<PathBuf>) -> Vec<Arc<dyn ConnectorType>> {
-    vec![Arc::new(fjord_postgres::PostgresType), Arc::new(fjord_mysql::MySqlType), Arc::new(fjord_files::FilesType { root: file_root })]
+    vec![
+        Arc::new(fjord_postgres::PostgresType),
+        Arc::new(fjord_mysql::MySqlType),
+        Arc::new(fjord_mongodb::MongoType),
+        Arc::new(fjord_files::FilesType { root: file_root }),
+    ]
 }
 
 /// Adds what clients look up before they query: pg_catalog and information_schema.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use fjord_harness::{Error, Result, Venv, java, mysql_programs, process};
+use fjord_harness::{Error, Result, Venv, java, mongo_programs, mysql_programs, process};
 
 use crate::cargo;
 
@@ -12,6 +12,8 @@ pub fn run() -> Result<()> {
     packages()?;
     println!("setup: MySQL of Debian unstable, in the cache folder");
     mysql_programs::fetch_mysql()?;
+    println!("setup: MongoDB's server, in the cache folder");
+    mongo_programs::fetch_mongod()?;
     python_environments()?;
     nextest()?;
     println!("setup: everything is there");

@@ -181,6 +181,10 @@ pub trait Dialect: Send + Sync + Debug {
     fn refuses_join(&self, _kind: JoinKind) -> Option<String> {
         None
     }
+    /// Why no UNION is sent (a source that unites what lies in one database only); `None`: it may be, if its columns may.
+    fn refuses_union(&self) -> Option<String> {
+        None
+    }
     /// Writes the whole query. The output columns come in order; the reader goes by position.
     fn render(&self, rel: &Rel) -> Result<RemoteText>;
 }

@@ -12,10 +12,14 @@ use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection};
 
 use super::projection::as_remote;
 use super::{absorb, join, pushing, same_connector};
+use crate::pushdown::ir::JoinKind;
 use crate::pushdown::node::RemoteNode;
 
 /// The filter over a remote query with its subqueries joined to that; `None` where there are none, or the condition stays here all the same.
 pub(super) fn compared(filter: &Filter, node: &RemoteNode) -> DfResult<Option<LogicalPlan>> {
+    if node.query.dialect.refuses_join(JoinKind::Inner).is_some() {
+        return Ok(None);
+    }
     let mut joined = node.clone();
     let mut found = 0;
     let replaced = filter.predicate.clone().transform_up(|e| {

@@ -56,6 +56,9 @@ fn union(u: &Union, inputs: &[RemoteNode]) -> Result<RemoteQuery, String> {
     if others.iter().any(|o| !same_connector(&first.query, &o.query)) {
         return Err("its inputs are read from several connectors".into());
     }
+    if let Some(reason) = first.query.dialect.refuses_union() {
+        return Err(reason);
+    }
     let width = u.schema.fields().len();
     let mut exprs: Vec<Vec<Scalar>> = vec![vec![]; inputs.len()];
     let (mut types, mut columns, mut reasons) = (vec![], vec![], vec![]);

@@ -1,0 +1,171 @@
+//! The reader: raw BSON replies into Arrow batches, streaming, bounded, killed when nobody listens any more.
+//!
+//! [`run`] runs one query, [`rows`] makes batches of what comes, [`fields`] finds the fields of columns in a document, [`column`] decodes, [`split`] has
+//! several readers share a collection.
+//!
+//! Bounds: a batch ends at the wanted number of rows or at [`BATCH_BYTES`]; [`READ_AHEAD`] batches wait for the consumer, one more is being built, and the
+//! reply it is made from lies beside it, of at most 16 MiB (and one document). All of it is accounted in the query's memory pool.
+
+mod column;
+mod decimal;
+mod fields;
+mod rows;
+mod run;
+pub(crate) mod split;
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::runtime::SpawnedTask;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::{MemoryPool, MemoryReservation};
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream};
+use fjord_engine::source::{QueryScope, RemoteStats};
+use fjord_engine::{Result, SqlError, SqlState};
+use futures::Stream;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::error::Origin;
+use crate::options::ScanLimits;
+use crate::passthrough::Command;
+use crate::render::Query;
+pub(crate) use run::run;
+
+/// A batch ends when its documents took so many bytes.
+const BATCH_BYTES: usize = 1 << 20;
+/// Finished batches that wait for the consumer.
+const READ_AHEAD: usize = 2;
+/// Documents of the first reply, which answers soon; later ones hold as many as a batch.
+const FIRST_REPLY: u32 = 101;
+/// How often a query is sent again, while no row of it has been passed on.
+const RETRIES: u32 = 2;
+
+/// What is run.
+pub(crate) enum What {
+    /// Planned by us.
+    Query(Query),
+    /// A user's own command.
+    Command(Command),
+}
+
+/// What to run and how its documents are to be understood.
+pub(crate) struct Job {
+    pub what: What,
+    /// As it is shown.
+    pub text: String,
+    /// What to deliver.
+    pub schema: SchemaRef,
+    /// The query that asks.
+    pub scope: Arc<QueryScope>,
+    /// Where rows in flight are accounted.
+    pub memory: Arc<dyn MemoryPool>,
+    /// Rows per batch.
+    pub batch_rows: usize,
+    /// Counters.
+    pub stats: Arc<RemoteStats>,
+    /// What it may bring at most.
+    pub limits: ScanLimits,
+}
+
+impl Job {
+    fn within_limits(&self, origin: &Origin) -> Result<()> {
+        let (rows, bytes) = (self.stats.rows(), self.stats.bytes());
+        if let Some(max) = self.limits.rows.filter(|max| rows > *max) {
+            return Err(self.too_much(origin, "scan_max_rows", format!("{max} rows")));
+        }
+        if let Some(max) = self.limits.bytes.filter(|max| bytes > *max) {
+            return Err(self.too_much(origin, "scan_max_bytes", format!("{max} bytes")));
+        }
+        Ok(())
+    }
+
+    fn too_much(&self, origin: &Origin, option: &str, limit: String) -> SqlError {
+        let what = match &self.what {
+            What::Command(_) => "remote_query".to_string(),
+            What::Query(q) => format!("\"{}\".\"{}\"", q.database, q.collection),
+        };
+        origin
+            .error(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("reading {what} passed {option} ({limit})"))
+            .hint(format!("Narrow the query, so that the source returns less, or raise \"{option}\" of the connector."))
+    }
+}
+
+/// The stream of a job. Nothing happens before its first poll; dropped, it kills the query at the source.
+pub(crate) struct ReaderStream {
+    schema: SchemaRef,
+    state: State,
+}
+
+/// Works until all batches are in the channel.
+pub(crate) type Work = Box<dyn FnOnce(mpsc::Sender<Result<Held>>) -> BoxFuture<'static, ()> + Send>;
+
+enum State {
+    Start(Option<Work>),
+    Running(mpsc::Receiver<Result<Held>>, #[allow(dead_code)] SpawnedTask<()>),
+    Ended,
+}
+
+/// A batch with the memory that it is accounted for until the consumer has it.
+pub(crate) struct Held {
+    batch: RecordBatch,
+    _memory: MemoryReservation,
+}
+
+impl ReaderStream {
+    /// A stream that has not begun.
+    pub(crate) fn start(schema: SchemaRef, work: Work) -> SendableRecordBatchStream {
+        Box::pin(ReaderStream { schema, state: State::Start(Some(work)) })
+    }
+}
+
+impl RecordBatchStream for ReaderStream {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}
+
+impl Stream for ReaderStream {
+    type Item = Result<RecordBatch, DataFusionError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match &mut self.state {
+                State::Start(start) => {
+                    let Some(work) = start.take() else { return Poll::Ready(None) };
+                    let (tx, rx) = mpsc::channel(READ_AHEAD);
+                    self.state = State::Running(rx, SpawnedTask::spawn(work(tx)));
+                }
+                State::Running(rx, _) => {
+                    let next = std::task::ready!(rx.poll_recv(cx));
+                    if !matches!(next, Some(Ok(_))) {
+                        self.state = State::Ended;
+                    }
+                    return Poll::Ready(next.map(|r| r.map(|held| held.batch).map_err(DataFusionError::from)));
+                }
+                State::Ended => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// Marks the counters as cancelled when the task is aborted, which is what a dropped stream comes to.
+struct Counters(Option<Arc<RemoteStats>>);
+
+impl Counters {
+    /// The task comes to its end by itself.
+    fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Counters {
+    fn drop(&mut self) {
+        if let Some(stats) = &self.0 {
+            stats.cancelled();
+        }
+    }
+}
