@@ -7,7 +7,6 @@ use std::fmt::Write;
 
 use bson::RawDocument;
 use bson::raw::RawBsonRef;
-use bson::spec::BinarySubtype;
 
 /// Nesting deeper than this is refused; the server's own limit is 100 for what is stored, 200 for what it computes.
 const DEPTH_MAX: usize = 300;
@@ -69,11 +68,6 @@ fn one(out: &mut String, v: RawBsonRef<'_>, depth: usize) -> Result<(), Unwritab
         RawBsonRef::ObjectId(id) => put(out, format_args!("{{\"$oid\":\"{}\"}}", id.to_hex())),
         RawBsonRef::DateTime(d) => date(out, d.timestamp_millis()),
         RawBsonRef::Decimal128(d) => put(out, format_args!("{{\"$numberDecimal\":\"{d}\"}}")),
-        RawBsonRef::Binary(b) if b.subtype == BinarySubtype::Uuid && b.bytes.len() == 16 => {
-            out.push_str("{\"$uuid\":\"");
-            uuid(out, b.bytes);
-            out.push_str("\"}");
-        }
         RawBsonRef::Binary(b) => {
             out.push_str("{\"$binary\":{\"base64\":\"");
             base64(out, b.bytes);

@@ -99,7 +99,9 @@ pub async fn session() -> Session {
 pub async fn rows(session: &Session, sql: &str) -> Result<Vec<String>> {
     let mut out = vec![];
     for statement in fjord_engine::sql::parse(sql)? {
-        let prepared = session.prepare(&statement, &[]).await?;
+        let mut prepared = session.prepare(&statement, &[]).await?;
+        // As by the simple protocol, which tells the columns with the rows.
+        prepared.columns_told = false;
         let mut e = session.execute(&prepared, vec![], CancellationToken::new()).await?;
         out.clear();
         let Some(mut stream) = e.stream.take() else { continue };
