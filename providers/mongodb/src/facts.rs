@@ -28,8 +28,8 @@ struct Table {
     info: Arc<TableInfo>,
     /// A view with a collation of its own, which no query can override.
     own_collation: bool,
-    /// Stored documents with a unique `_id` each.
-    stored: bool,
+    /// Stored documents with an index on `_id` in the order of the bytes.
+    ranges: bool,
 }
 
 impl Facts {
@@ -39,8 +39,8 @@ impl Facts {
     }
 
     /// Adds a table that has just been read.
-    pub(crate) fn add(&mut self, info: Arc<TableInfo>, own_collation: bool, stored: bool) {
-        self.tables.insert((info.schema.clone(), info.name.clone()), Table { info, own_collation, stored });
+    pub(crate) fn add(&mut self, info: Arc<TableInfo>, own_collation: bool, ranges: bool) {
+        self.tables.insert((info.schema.clone(), info.name.clone()), Table { info, own_collation, ranges });
     }
 
     /// Whether queries over a collection say which collation they mean.
@@ -49,8 +49,8 @@ impl Facts {
     }
 
     /// Whether a collection can be read by ranges of `_id`.
-    pub(crate) fn is_stored(&self, database: &str, collection: &str) -> bool {
-        self.get(database, collection).is_some_and(|t| t.stored)
+    pub(crate) fn has_ranges(&self, database: &str, collection: &str) -> bool {
+        self.get(database, collection).is_some_and(|t| t.ranges)
     }
 
     fn get(&self, database: &str, collection: &str) -> Option<&Table> {

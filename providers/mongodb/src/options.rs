@@ -120,7 +120,7 @@ pub const OPTIONS: &[OptionSpec] = &[
     spec("scan_max_bytes", OptionKind::Size, None, "most bytes that one remote query may return, then error 54000; default: any"),
     spec("scan_max_time", OptionKind::Duration, None, "longest time that one remote query may be read, then error 54000; default: any"),
     spec("batch_rows", OptionKind::Integer(1, 1_000_000), Some("8192"), "most rows per Arrow batch; a batch also ends at 1 MiB"),
-    spec("schema_ttl", OptionKind::Duration, Some("30s"), "age after which what is known of the source's schema is read again"),
+    spec("schema_ttl", OptionKind::Duration, Some("5min"), "age after which the collections are sampled again, in the background"),
 ];
 
 const fn spec(name: &'static str, kind: OptionKind, default: Option<&'static str>, doc: &'static str) -> OptionSpec {

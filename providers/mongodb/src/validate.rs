@@ -72,6 +72,15 @@ pub(crate) async fn validate(inner: &Inner) -> Vec<Check> {
             checks.then("tables", || Check::ok("tables", ""));
         }
     }
+    let drifts = inner.known.drifts();
+    if let Some(first) = drifts.first() {
+        let more = if drifts.len() > 1 { format!(" (and {} more)", drifts.len() - 1) } else { String::new() };
+        checks.add(Check::warning(
+            "drift",
+            format!("documents did not fit their columns: {first}{more}"),
+            "The columns are wider since. A larger \"sample_size\" finds such documents sooner.",
+        ));
+    }
     checks.done
 }
 

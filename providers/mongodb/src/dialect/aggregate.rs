@@ -3,7 +3,7 @@
 use arrow::datatypes::DataType;
 use fjord_engine::pushdown::{AggregateCall, AggregateFunction, Judgement, RemoteType, Scalar, Typed};
 
-use super::column;
+use super::{column, field};
 use crate::types::Kind;
 
 type Answer = Result<(Judgement, Vec<Scalar>), String>;
@@ -43,9 +43,11 @@ fn counted(c: &AggregateCall, args: Vec<Scalar>) -> Answer {
 
 /// A sum of 32-bit integers is a 64-bit one; that of longs becomes a double where it is too large, and that of doubles and decimals is rounded.
 fn sum(c: &AggregateCall, a: &Typed) -> Answer {
-    match (column(a)?, &c.result) {
+    // The argument comes as a bigint, by a cast that changes no value.
+    let kind = field(a).ok_or("only a field is summed at the source")?;
+    match (kind, &c.result) {
         (Kind::Int, DataType::Int64) => {
-            let ty = RemoteType { nullable: true, ..Kind::Long.remote(true) };
+            let ty = Kind::Long.remote(true);
             Ok((Judgement::rewritten(a.scalar.clone(), ty, "a sum of nothing is NULL, there it is 0"), vec![a.scalar.clone()]))
         }
         (Kind::Long, _) => Err("SUM of longs is computed here: there it becomes a double where it is large".into()),

@@ -3,12 +3,14 @@
 //! [`run`] runs one query, [`rows`] makes batches of what comes, [`fields`] finds the fields of columns in a document, [`column`] decodes, [`split`] has
 //! several readers share a collection.
 //!
-//! Bounds: a batch ends at the wanted number of rows or at [`BATCH_BYTES`]; [`READ_AHEAD`] batches wait for the consumer, one more is being built, and the
-//! reply it is made from lies beside it, of at most 16 MiB (and one document). All of it is accounted in the query's memory pool.
+//! Bounds: a batch ends at the wanted number of rows or at [`BATCH_BYTES`]; [`READ_AHEAD`] batches wait for the consumer, one more is being built. Replies
+//! of the source have at most 16 MiB (and one document): one is read, one waits, one comes. All of it is accounted in the query's memory pool.
 
 mod column;
 mod decimal;
 mod fields;
+#[cfg(test)]
+mod mutations;
 mod rows;
 mod run;
 pub(crate) mod split;

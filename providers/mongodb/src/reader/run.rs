@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use bson::raw::RawBsonRef;
 use bson::{Document, RawDocumentBuf, doc};
+use datafusion::common::runtime::SpawnedTask;
 use fjord_engine::{Result, SqlError, SqlState};
 use futures::StreamExt;
+use mongodb::raw_batch_cursor::RawBatch;
 use tokio::sync::mpsc;
 
 use super::rows::{Batches, Untaken};
@@ -184,23 +186,53 @@ async fn read(
         request = request.selection_criteria(criteria.clone());
     }
     let mut replies = request.batch().await?;
-    while let Some(reply) = replies.next().await {
-        let reply = reply?;
-        batches.reply(reply.as_raw_document().as_bytes().len())?;
-        for d in reply.doc_slices()? {
-            let d = d.map_err(|e| inner.origin.error(SqlState::PROTOCOL_VIOLATION, format!("a reply is no BSON: {e}")))?;
-            let RawBsonRef::Document(d) = d else {
-                return Err(inner.origin.error(SqlState::PROTOCOL_VIOLATION, "a reply holds what is no document").into());
-            };
-            take(&mut batches, d, tx, sent).await?;
+    let Some(first) = replies.next().await else { return Ok(()) };
+    let first = first?;
+    let more = goes_on(&first);
+    reply(inner, &mut batches, first, tx, sent).await?;
+    if !more {
+        return Ok(());
+    }
+    // One reply is fetched while another is read. Aborted, which the end of this function does, the cursor is dropped, and killed at the source.
+    let (ahead, mut coming) = mpsc::channel(1);
+    let _fetching = SpawnedTask::spawn(async move {
+        while let Some(next) = replies.next().await {
+            if ahead.send(next).await.is_err() {
+                return;
+            }
         }
-        drop(reply);
-        batches.reply(0)?;
-        // What has come does not wait for the next reply.
-        batches.flush()?;
-        finish(&mut batches, tx, sent).await?;
+    });
+    while let Some(next) = coming.recv().await {
+        reply(inner, &mut batches, next?, tx, sent).await?;
     }
     Ok(())
+}
+
+/// Whether the source has more than this reply.
+fn goes_on(reply: &RawBatch) -> bool {
+    let id = reply.as_raw_document().get_document("cursor").ok().and_then(|c| c.get("id").ok().flatten());
+    !matches!(id, Some(RawBsonRef::Int64(0) | RawBsonRef::Int32(0)))
+}
+
+async fn reply(
+    inner: &Inner,
+    batches: &mut Batches<'_>,
+    reply: RawBatch,
+    tx: &mpsc::Sender<Result<Held>>,
+    sent: &mut bool,
+) -> Result<(), Failure> {
+    // This one, the one that waits and the one that comes meanwhile.
+    batches.reply(3 * reply.as_raw_document().as_bytes().len())?;
+    for d in reply.doc_slices()? {
+        let d = d.map_err(|e| inner.origin.error(SqlState::PROTOCOL_VIOLATION, format!("a reply is no BSON: {e}")))?;
+        let RawBsonRef::Document(d) = d else {
+            return Err(inner.origin.error(SqlState::PROTOCOL_VIOLATION, "a reply holds what is no document").into());
+        };
+        take(batches, d, tx, sent).await?;
+    }
+    // What has come does not wait for the next reply.
+    batches.flush()?;
+    finish(batches, tx, sent).await
 }
 
 async fn take(batches: &mut Batches<'_>, d: &bson::RawDocument, tx: &mpsc::Sender<Result<Held>>, sent: &mut bool) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use fjord_engine::pushdown::Rel;
 use fjord_engine::source::{RemoteRequest, TableInfo};
 use fjord_engine::{Result, SqlError};
 use futures::{FutureExt, StreamExt};
+use mongodb::error::ErrorKind;
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
@@ -41,7 +42,7 @@ pub(crate) fn readers(inner: &Inner, rel: &Rel, table: &TableInfo, rows: Option<
     let facts = inner.facts.read().clone();
     let concern = inner.options.read_concern.as_deref();
     let whole =
-        !plain(rel) || !facts.snapshots || !facts.is_stored(&table.schema, &table.name) || !matches!(concern, None | Some("snapshot"));
+        !plain(rel) || !facts.snapshots || !facts.has_ranges(&table.schema, &table.name) || !matches!(concern, None | Some("snapshot"));
     let (Some(bytes), false) = (table.bytes, whole) else { return 1 };
     let read = match (rows, table.rows) {
         (Some(rows), Some(all)) if rows < all => u64::try_from(u128::from(bytes) * u128::from(rows) / u128::from(all)).unwrap_or(bytes),
@@ -114,11 +115,11 @@ impl Split {
         let fail = |e: mongodb::error::Error| self.inner.origin.driver(&e);
         let db = slot.client.database(&q.database);
         let first = doc! { "find": &q.collection, "batchSize": 0, "singleBatch": true, "readConcern": { "level": "snapshot" } };
-        let at = match db.run_command(first).await.map_err(fail)?.get_document("cursor").ok().and_then(|c| c.get("atClusterTime").cloned())
-        {
-            Some(Bson::Timestamp(t)) => Some(t),
-            // Without a time the readers would see different moments: read as a whole.
-            _ => None,
+        // Without a time the readers would see different moments: then it is read as a whole. So it is where the source has no snapshot just now.
+        let at = match db.run_command(first).await {
+            Ok(reply) => reply.get_document("cursor").ok().and_then(|c| c.get_timestamp("atClusterTime").ok()),
+            Err(e) if matches!(e.kind.as_ref(), ErrorKind::Command(_)) => None,
+            Err(e) => return Err(fail(e)),
         };
         let bounds = match at {
             Some(_) => bounds(&slot, q, self.readers * RANGES_PER_READER).await.map_err(fail)?,

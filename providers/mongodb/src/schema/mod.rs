@@ -69,7 +69,7 @@ pub(crate) async fn introspect(client: &mongodb::Client, origin: &Origin, option
     notices.extend(known.drifts().into_iter().map(|d| format!("drift: {d}")));
     for r in read {
         let info = Arc::new(r.info);
-        facts.add(info.clone(), r.own_collation, r.stored);
+        facts.add(info.clone(), r.own_collation, r.ranges);
         if let Some(s) = schemas.get_mut(&info.schema) {
             s.tables.push(info);
         }
@@ -169,7 +169,8 @@ fn matches(pattern: &str, text: &str) -> bool {
 struct Read {
     info: TableInfo,
     own_collation: bool,
-    stored: bool,
+    /// It can be read by ranges of `_id`.
+    ranges: bool,
     partial: bool,
     not_random: bool,
     mixed: Vec<String>,
@@ -184,7 +185,8 @@ async fn collection(
     sharded: bool,
 ) -> Result<Read> {
     let stored = listed.kind == "collection";
-    let own_collation = !stored && listed.options.get_document("collation").is_ok_and(|c| c.get_str("locale").is_ok_and(|l| l != "simple"));
+    let collated = listed.options.get_document("collation").is_ok_and(|c| c.get_str("locale").is_ok_and(|l| l != "simple"));
+    let own_collation = !stored && collated;
     let mut info = TableInfo {
         schema: listed.database.clone(),
         name: listed.name.clone(),
@@ -266,7 +268,8 @@ async fn collection(
         statistics(client, &mut info).await;
         indexes(client, &mut info, sharded).await;
     }
-    Ok(Read { info, own_collation, stored, partial, not_random, mixed })
+    // Its index on `_id` is in the order of its collation: no range of ours is one of it.
+    Ok(Read { info, own_collation, ranges: stored && !collated, partial, not_random, mixed })
 }
 
 fn textual(kind: &Kind, options: &MongoOptions) -> Kind {
