@@ -68,3 +68,43 @@ async fn answers_that_agree_pass_and_those_that_do_not_name_the_table() {
     assert!(seen.contains("10"), "{seen}");
     client.simple_query("SELECT sum(f8) FROM src.public.nasty WHERE f8 < 10").await.unwrap();
 }
+
+/// An index that lacks rows: what the source answers through it is wrong, and what it answers from the table is right. It is made by writing rows while the
+/// index is marked as not to be kept up.
+const DAMAGED: &str = "CREATE TABLE damaged (id int, k int NOT NULL, pad text);
+    INSERT INTO damaged SELECT i, i, repeat('x', 100) FROM generate_series(1, 20000) i;
+    CREATE INDEX damaged_k ON damaged (k);
+    UPDATE pg_index SET indisready = false WHERE indexrelid = 'damaged_k'::regclass;
+    INSERT INTO damaged VALUES (20001, 777, 'lost'), (20002, 30000, 'lost'), (20003, -1, 'lost');
+    UPDATE pg_index SET indisready = true WHERE indexrelid = 'damaged_k'::regclass;
+    ALTER DATABASE postgres SET enable_indexonlyscan = off; VACUUM ANALYZE";
+
+#[tokio::test]
+async fn a_source_that_answers_wrongly_is_caught_and_the_part_at_fault_is_named() {
+    let (postgres, _fjord, client) = setup().await;
+    for statement in DAMAGED.split(';') {
+        postgres.psql(statement).unwrap();
+    }
+    // Read as a whole, the table is read itself: that is a setting of connections that are made from now on.
+    let options = format!("host '127.0.0.1', port {}, database 'postgres', user 'postgres', sslmode 'disable'", postgres.port());
+    client.simple_query(&format!("CREATE CONNECTOR dmg TYPE postgres OPTIONS ({options})")).await.unwrap();
+    for (sql, parts) in [
+        ("SELECT id FROM dmg.public.damaged WHERE k = 777", &["filters"][..]),
+        ("SELECT count(*) FROM dmg.public.damaged WHERE k = 777", &["filters"]),
+        ("SELECT max(k) FROM dmg.public.damaged", &["aggregates or DISTINCT"]),
+        ("SELECT k FROM dmg.public.damaged ORDER BY k LIMIT 3", &["sorts", "limits"]),
+    ] {
+        client.simple_query("SET fjord.verify = off").await.unwrap();
+        client.simple_query(sql).await.unwrap();
+        client.simple_query("SET fjord.verify = on").await.unwrap();
+        let e = client.simple_query(sql).await.expect_err(sql);
+        let e = e.as_db_error().unwrap();
+        assert_eq!(e.code().code(), "XX001", "{sql}: {e:?}");
+        let detail = e.detail().unwrap_or_default();
+        let named = detail.split_once("The part at fault: ").map(|(_, p)| p).unwrap_or_default();
+        assert!(parts.iter().any(|p| named.starts_with(p)), "{sql}: {detail}");
+    }
+    // What does not go through the index is right, and passes.
+    client.simple_query("SELECT id FROM dmg.public.damaged WHERE id = 20001").await.unwrap();
+    client.simple_query("SELECT count(*) FROM dmg.public.damaged").await.unwrap();
+}
