@@ -64,7 +64,8 @@ impl PlanEnv {
     }
     /// The session's configuration, for an execution that plans nothing.
     pub(crate) fn config(&self) -> SessionConfig {
-        self.base.config().clone()
+        let reads = crate::session::state::reads(&self.settings);
+        self.base.config().clone().with_extension(Arc::new(reads))
     }
     fn inner(&self) -> Arc<PlanEnv> {
         Arc::new(PlanEnv {

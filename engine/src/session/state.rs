@@ -100,19 +100,23 @@ pub(crate) fn for_statement(base: &SessionState, env: &Arc<PlanEnv>) -> SessionS
     }
 }
 
-fn apply(state: &mut SessionState, settings: &Settings) {
-    let zone = settings.get("timezone").unwrap_or("UTC");
-    let dynamic = DynamicSettings { on: settings.is_on("fjord.dynamic_filters"), wait: settings.duration("fjord.dynamic_filter_wait") };
-    state.config_mut().set_extension(Arc::new(dynamic));
-    let reads = ReadSettings {
+/// How the session wants sources to be read.
+pub(crate) fn reads(settings: &Settings) -> ReadSettings {
+    ReadSettings {
         most: settings.get("fjord.max_parallel_reads").and_then(|v| v.parse().ok()).filter(|n| *n > 0),
         snapshot: match settings.get("fjord.snapshot") {
             Some("query") => Some(true),
             Some("off") => Some(false),
             _ => None,
         },
-    };
-    state.config_mut().set_extension(Arc::new(reads));
+    }
+}
+
+fn apply(state: &mut SessionState, settings: &Settings) {
+    let zone = settings.get("timezone").unwrap_or("UTC");
+    let dynamic = DynamicSettings { on: settings.is_on("fjord.dynamic_filters"), wait: settings.duration("fjord.dynamic_filter_wait") };
+    state.config_mut().set_extension(Arc::new(dynamic));
+    state.config_mut().set_extension(Arc::new(reads(settings)));
     // DataFusion spells an offset as `+02:00`, and so do we; UTC by its name prints as Postgres's.
     state.config_mut().options_mut().execution.time_zone = Some(zone.to_string());
     // Settings are checked when they are set: what cannot be read here has never been one.
