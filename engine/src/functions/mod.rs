@@ -18,6 +18,7 @@ mod lenient;
 mod literals;
 mod math;
 mod numbers;
+mod overlap;
 mod parts;
 mod quotient;
 mod rounding;
@@ -52,6 +53,8 @@ pub(crate) use cuts::HEADER as LENGTH_HEADER;
 pub(crate) use folded::fold;
 pub(crate) use json::JsonOperators;
 pub(crate) use numbers::small_literals;
+pub(crate) use overlap::ArrayOperators;
+pub use overlap::OVERLAP;
 pub(crate) use parts::Extracts;
 pub(crate) use spans::IntervalArithmetic;
 pub(crate) use vectors::VectorSubscripts;
@@ -68,7 +71,11 @@ pub fn pg_sum() -> Arc<AggregateUDF> {
 pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
     let own = Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish(), text_out::text()]);
     let own = own.chain(rounding::all()).chain(json::functions().iter().cloned());
-    let own = own.chain(quotient::all()).chain(parts::all()).chain(counts::all()).chain([lenient::coalesce(), bits::not_bits()]);
+    let own = own.chain(quotient::all()).chain(parts::all()).chain(counts::all()).chain([
+        lenient::coalesce(),
+        bits::not_bits(),
+        overlap::function(),
+    ]);
     let rowwise = math::ALL.iter().chain(words::ALL).chain(spans::ALL);
     own.chain(rowwise.map(rowwise::function)).collect()
 }

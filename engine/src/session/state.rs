@@ -80,6 +80,7 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
     // Before DataFusion's own, which take `@>` for one of arrays.
     let planners = builder.expr_planners().get_or_insert_default();
     planners.insert(0, Arc::new(functions::JsonOperators));
+    planners.insert(0, Arc::new(functions::ArrayOperators));
     planners.insert(0, Arc::new(functions::VectorSubscripts));
     planners.insert(0, Arc::new(functions::Extracts));
     planners.insert(0, Arc::new(functions::IntervalArithmetic));

@@ -288,10 +288,26 @@ pub fn arrays() -> Vec<Case> {
         ("array_length(ai, 1) = 2", true),
         ("array_has_any(ai, ARRAY[1, 3])", false),
         ("NOT array_has_any(ai, ARRAY[1, 3])", false),
+        ("ai && ARRAY[1, 3]", true),
+        ("NOT (ai && ARRAY[1, 3])", true),
+        ("(ai && ARRAY[1, NULL]::int[]) IS NOT TRUE", true),
+        ("ai && '{}'::int[]", true),
+        ("NOT (ai && '{}'::int[])", true),
+        ("ai && '{2,NULL}'", true),
+        ("ai && NULL::int[] IS NULL", true),
+        ("ai && ai", true),
+        ("(at && at) IS FALSE", true),
+        ("at && ARRAY['B', 'a']", true),
+        ("ARRAY['a'] && at", true),
+        ("NOT (array_length(ai, 1) > 1)", true),
+        ("array_length(at, 1) IS NULL", true),
+        ("array_length(at, 2) IS NULL", true),
     ] {
         out.push(condition(expr, agrees));
     }
-    for expr in ["ai[1]", "at[1]", "ai @> ARRAY[2]", "ai[1] + 1"] {
+    for expr in
+        ["ai[1]", "at[1]", "ai @> ARRAY[2]", "ai[1] + 1", "ai && ARRAY[2]", "ai && ai", "array_length(ai, 1)", "array_length(at, 1)"]
+    {
         out.push(same(format!("SELECT id, {expr} FROM {{t}}")));
     }
     out.push(same("SELECT at[1], count(*) FROM {t} GROUP BY 1"));

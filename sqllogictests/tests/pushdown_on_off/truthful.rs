@@ -160,3 +160,29 @@ async fn a_join_does_not_send_more_bytes_than_its_tables() {
         assert_eq!(answer(&s.on, sql).await.unwrap(), answer(&s.off, sql).await.unwrap(), "{sql}");
     }
 }
+
+/// The operators of arrays take two arrays of one type: a varchar[] meets no text[].
+#[tokio::test]
+async fn arrays_of_varchars_meet_arrays_of_their_type() {
+    let s = setup().await;
+    s.postgres
+        .psql("CREATE TABLE tags (id int, v varchar[], n varchar(3)[]); INSERT INTO tags VALUES (1, '{a,b}', '{abc}'), (2, '{}', NULL), (3, '{NULL,c}', '{c}')")
+        .unwrap();
+    let create = format!(
+        "CREATE CONNECTOR tags TYPE postgres OPTIONS (host '127.0.0.1', port {}, database 'postgres', user 'postgres', sslmode 'disable')",
+        s.postgres.port()
+    );
+    s.on.simple_query(&create).await.unwrap();
+    for (condition, sent) in [
+        ("v @> ARRAY['a']", "ARRAY['a'::text]::character varying[]"),
+        ("v <@ ARRAY['a', 'b', 'c']", "::character varying[]"),
+        ("n && ARRAY['abc']", "\"n\" && ARRAY['abc'::text]::character varying[]"),
+        ("v && n", "\"v\" && \"n\""),
+        ("'a' = ANY(v)", "= ANY (\"v\")"),
+    ] {
+        let sql = format!("SELECT id FROM tags.public.tags WHERE {condition} ORDER BY id");
+        let text = remote(&s.on, &sql).await;
+        assert!(text.contains(sent), "{condition}: {text}");
+        assert_eq!(answer(&s.on, &sql).await.unwrap(), answer(&s.off, &sql).await.unwrap(), "{condition}");
+    }
+}

@@ -5,11 +5,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
+use fjord_engine::functions::OVERLAP;
 use fjord_engine::pushdown::{Equality, Family, Judgement, Op, RemoteType, Scalar, Typed, Value};
 
 use super::PostgresDialect;
 use super::compare::{canonical_uuid, plain_comparable};
+use super::function::number;
 use super::types::{call, describe, int, plain, sound};
+use crate::render::VARCHARS;
 
 /// The function's answer if it is one of arrays.
 pub(super) fn function(dialect: &PostgresDialect, name: &str, args: &[Typed], result: &DataType) -> Option<Result<Judgement, String>> {
@@ -21,7 +24,11 @@ pub(super) fn function(dialect: &PostgresDialect, name: &str, args: &[Typed], re
             Some(contains("&&", array, part))
         }
         ("cardinality", [array]) => Some(cardinality(array, result)),
-        ("array_length", _) => Some(Err("array_length of an empty array is 0 here and NULL in Postgres".into())),
+        (OVERLAP, [a, b]) => Some(overlap(a, b)),
+        ("array_length", [array]) => Some(length(array, result)),
+        // Arrays of more dimensions are not read here at all.
+        ("array_length", [array, n]) if number(n) == Some(1) => Some(length(array, result)),
+        ("array_length", _) => Some(Err("array_length of another dimension than the first is evaluated here".into())),
         ("array_element", [array, n]) => Some(element(array, n, result)),
         _ => None,
     }
@@ -73,20 +80,68 @@ fn contains(sign: &str, array: &Typed, literal: &Typed) -> Result<Judgement, Str
     if items.is_empty() || items.contains(&Value::Null) {
         return Err(format!("{sign} with an array that is empty or holds NULL is evaluated here"));
     }
+    let literal = list(items, element)?;
+    let made = call(Op::Source(sign.into()), vec![array.scalar.clone(), literal], RemoteType::boolean(array.ty.nullable));
+    Ok(Judgement::exact(made.scalar, made.ty))
+}
+
+/// `array && array`, with Postgres's meaning on both sides: NULLs and empty arrays too.
+fn overlap(a: &Typed, b: &Typed) -> Result<Judgement, String> {
+    let (array, other) = if a.literal().is_some() { (b, a) } else { (a, b) };
+    let element = element_of(array)?;
+    let right = match other.literal() {
+        Some(Value::List(items)) => list(items, element)?,
+        Some(_) => return Err("&& with NULL is folded here".into()),
+        None => {
+            let met = element_of(other)?;
+            let alike = match &element.family {
+                Family::Int(_) | Family::Bool | Family::Uuid | Family::Float(_) => element.family == met.family,
+                Family::Text => element.name != "name" && element.name == met.name && one_collation(element, met),
+                _ => false,
+            };
+            if !alike {
+                return Err(format!("&& of {} and {} is evaluated here", describe(&array.ty), describe(&other.ty)));
+            }
+            other.scalar.clone()
+        }
+    };
+    let ty = RemoteType::boolean(a.ty.nullable || b.ty.nullable);
+    let made = call(Op::Source("&&".into()), vec![array.scalar.clone(), right], ty);
+    Ok(Judgement::exact(made.scalar, made.ty))
+}
+
+fn one_collation(a: &RemoteType, b: &RemoteType) -> bool {
+    match (&a.text, &b.text) {
+        (Some(a), Some(b)) => a.equality == Equality::Bytewise && !a.pads && a.collation == b.collation,
+        _ => false,
+    }
+}
+
+/// An array constant of elements that meet those of a column.
+fn list(items: &[Value], element: &RemoteType) -> Result<Scalar, String> {
     let mut ty = None;
-    for item in items {
+    for item in items.iter().filter(|i| **i != Value::Null) {
         ty = Some(fitting(item, element)?);
     }
-    let ty = ty.ok_or("an empty array")?;
-    let list = RemoteType {
-        name: format!("{}[]", ty.name),
-        arrow: DataType::List(Arc::new(arrow::datatypes::Field::new("item", ty.arrow.clone(), true))),
-        nullable: false,
-        text: None,
-        family: Family::Array(Box::new(ty)),
+    let ty = match (ty, &element.family) {
+        (Some(ty), _) => ty,
+        (None, Family::Int(_) | Family::Bool | Family::Uuid) => element.clone(),
+        (None, _) => return Err("an array without values is evaluated here".into()),
     };
-    let literal = Scalar::Literal(Value::List(items.clone()), list);
-    let made = call(Op::Source(sign.into()), vec![array.scalar.clone(), literal], RemoteType::boolean(array.ty.nullable));
+    let arrow = DataType::List(Arc::new(arrow::datatypes::Field::new("item", ty.arrow.clone(), true)));
+    let name = if element.name == "varchar" { VARCHARS.to_string() } else { format!("{}[]", ty.name) };
+    let list = RemoteType { name, arrow, nullable: false, text: None, family: Family::Array(Box::new(ty)) };
+    Ok(Scalar::Literal(Value::List(items.to_vec()), list))
+}
+
+/// NULL of an empty array, on both sides.
+fn length(array: &Typed, result: &DataType) -> Result<Judgement, String> {
+    if !matches!(array.ty.family, Family::Array(_)) || array.literal().is_some() || *result != DataType::Int32 {
+        return Err(format!("array_length of {} as {result} is evaluated here", describe(&array.ty)));
+    }
+    let int4 = |nullable| plain("integer", Family::Int(32), DataType::Int32, nullable);
+    let first = Scalar::Literal(Value::Int(1), int4(false));
+    let made = call(Op::Function("array_length".into()), vec![array.scalar.clone(), first], int4(true));
     Ok(Judgement::exact(made.scalar, made.ty))
 }
 

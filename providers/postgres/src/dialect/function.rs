@@ -12,6 +12,7 @@ use super::{PostgresDialect, arithmetic, array, json, numeric, time};
 /// Every function that a judgement may name: the renderer writes no other.
 pub(crate) const WRITTEN: &[&str] = &[
     "abs",
+    "array_length",
     "ascii",
     "btrim",
     "cardinality",

@@ -185,10 +185,16 @@ fn clock(micros: i64) -> String {
 /// `'{1,NULL,3}'::integer[]`: the values as one constant. `None` for types whose comparison depends on how the literal is resolved (a `name` beside
 /// its literal, a bpchar, an enum's label), or whose array form is not plain.
 pub(super) fn array(values: &[&Value], element: &RemoteType) -> Result<Option<String>> {
+    let Some(text) = array_text(values, element) else { return Ok(None) };
+    Ok(Some(format!("{}::{}[]", quoted(&text)?, type_name(element)?)))
+}
+
+/// What stands in the quotes of such a constant.
+pub(super) fn array_text(values: &[&Value], element: &RemoteType) -> Option<String> {
     match &element.family {
         Family::Int(_) | Family::Decimal(_) | Family::Uuid => {}
         Family::Text if element.name != "name" => {}
-        _ => return Ok(None),
+        _ => return None,
     }
     let mut text = String::with_capacity(values.len() * 8);
     for value in values {
@@ -207,19 +213,24 @@ pub(super) fn array(values: &[&Value], element: &RemoteType) -> Result<Option<St
                 }
                 text.push('"');
             }
-            _ => return Ok(None),
+            _ => return None,
         }
     }
     text.push('}');
-    Ok(Some(format!("{}::{}[]", quoted(&text)?, type_name(element)?)))
+    Some(text)
 }
+
+/// The type of an array of varchars.
+pub(crate) const VARCHARS: &str = "character varying[]";
 
 fn list(items: &[Value], ty: &RemoteType) -> Result<String> {
     let Family::Array(element) = &ty.family else {
         return Err(SqlError::internal("a list literal whose type is no array"));
     };
     let parts = items.iter().map(|v| literal(v, element, Place::Alone)).collect::<Result<Vec<_>>>()?;
-    Ok(format!("ARRAY[{}]::{}", parts.join(", "), type_name(ty)?))
+    // Operators of arrays want one type on both sides: a varchar[] meets no text[], as a varchar meets a text.
+    let name = if ty.name == VARCHARS { VARCHARS.to_string() } else { type_name(ty)? };
+    Ok(format!("ARRAY[{}]::{name}", parts.join(", ")))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use fjord_engine::pushdown::{Op, Rel, RemoteText, RemoteType, Scalar, ScanColumn
 use fjord_engine::{Result, SqlError};
 
 pub(crate) use bound::{Bound, render_bound};
+pub(crate) use literal::VARCHARS;
 use literal::{Place, identifier};
 use scalar::{Text, scalar};
 
