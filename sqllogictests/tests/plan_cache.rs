@@ -172,6 +172,92 @@ async fn parameters_of_all_kinds_find_what_planning_anew_finds() {
     assert!(answered > 1_000 && kept_plans > 100, "{answered} answers, at most {kept_plans} by kept plans among the last 1,000 queries");
 }
 
+/// Columns, the type of an array of their values, and arrays.
+const ARRAYS: &[(&str, &str, &[&str])] = &[
+    ("i2", "smallint[]", &["{1,2}", "{1}", "{}", "{NULL}", "{1,NULL}", "{-32768,32767,1,1}"]),
+    ("i4", "integer[]", &["{1,2,42}", "{2147483647}", "{}", "{NULL,42}"]),
+    ("i4", "bigint[]", &["{1,2,42}", "{9223372036854775807,42}"]),
+    ("i8", "bigint[]", &["{1,2,42}", "{9223372036854775807,-9223372036854775808}"]),
+    ("t", "text[]", &["{abc,a}", "{\"\",\" \"}", "{\"O'Brien\",\"a\\\\b\",\"x,y\",\"NULL\"}", "{NULL}", "{é,日本}"]),
+    ("tnd", "text[]", &["{abc,ABC}"]),
+    ("vc", "text[]", &["{abc,ABC,\"abc \"}"]),
+    ("bp", "text[]", &["{abc,ABC,\"abc \"}"]),
+    ("ci", "text[]", &["{abc,ABC}"]),
+    ("e", "text[]", &["{ok,happy}", "{\"no label\"}"]),
+    ("u", "uuid[]", &["{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11,A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A12}"]),
+    ("d", "date[]", &["{2024-02-29,1970-01-01}", "{infinity}"]),
+    ("f8", "double precision[]", &["{0,NaN}", "{-0,1.5}"]),
+    ("ts", "timestamp[]", &["{2024-02-29 12:00:00,infinity}"]),
+];
+
+#[tokio::test]
+async fn arrays_and_what_is_computed_from_parameters_find_what_planning_anew_finds() {
+    let (_postgres, fjord, kept) = setup(NASTY).await;
+    let anew = fjord.client().await.unwrap();
+    rows(&anew, "SET fjord.plan_cache = off").await;
+    let mut cases: Vec<(String, Vec<String>)> = vec![];
+    for (column, ty, values) in ARRAYS {
+        for condition in ["{c} = ANY($1)", "id < 200 AND NOT ({c} = ANY($1))", "{c} = ANY($1) OR id = 3"] {
+            let condition = condition.replace("{c}", column);
+            let sql = format!("PREPARE p({ty}) AS SELECT id FROM src.public.nasty WHERE {condition} ORDER BY id");
+            let quoted = values.iter().map(|v| format!("'{}'", v.replace('\'', "''")));
+            cases.push((sql, quoted.chain(["NULL".to_string()]).collect()));
+        }
+    }
+    for (types, condition, arguments) in [
+        (
+            "timestamp, interval",
+            "ts > $1 - $2",
+            &["'2024-03-01', '1 day'", "'2024-03-31', '1 mon'", "NULL, '1 day'", "'infinity', '1 day'"][..],
+        ),
+        ("timestamptz, interval", "tz <= $1 + $2", &["'2024-02-28', '1 day 12:00'", "'2024-02-28', NULL"]),
+        ("int, int", "i4 = $1 + $2", &["41, 1", "2147483647, 1", "NULL, 1"]),
+        ("text, text", "t = $1 || $2", &["'ab', 'c'", "'', ''", "NULL, 'x'"]),
+        ("text, int", "vc = left($1, $2)", &["'abcd', 3", "'abc', -1"]),
+        ("date, int", "d = $1 + $2", &["'2024-02-28', 1"]),
+        ("bigint, bigint", "i8 >= $1 / $2", &["10, 3", "1, 0"]),
+    ] {
+        let sql = format!("PREPARE p({types}) AS SELECT id FROM src.public.nasty WHERE {condition} ORDER BY id");
+        cases.push((sql, arguments.iter().map(ToString::to_string).collect()));
+    }
+    let (mut failures, mut answered) = (vec![], 0);
+    for (sql, arguments) in &cases {
+        for client in [&kept, &anew] {
+            rows(client, sql).await;
+        }
+        for values in arguments {
+            let execute = format!("EXECUTE p({values})");
+            let (a, b) = (answer(&kept, &execute).await, answer(&anew, &execute).await);
+            answered += usize::from(b.is_ok());
+            if a != b {
+                failures.push(format!("{sql}: {execute}\n    kept {a:?}\n    anew {b:?}"));
+            }
+        }
+        for client in [&kept, &anew] {
+            rows(client, "DEALLOCATE p").await;
+        }
+    }
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(answered > 100, "{answered} answers");
+    // And that they were kept: each of these is a remote query with other values.
+    for (like, sql, execute) in [
+        ("%i4 = ANY%", "PREPARE p(int[]) AS SELECT id FROM src.public.nasty WHERE i4 = ANY($1)", "EXECUTE p('{1,42}')"),
+        ("%t = ANY%", "PREPARE p(text[]) AS SELECT id FROM src.public.nasty WHERE t = ANY($1)", "EXECUTE p('{a,abc}')"),
+        (
+            "%ts > $1 -%",
+            "PREPARE p(timestamp, interval) AS SELECT id FROM src.public.nasty WHERE ts > $1 - $2",
+            "EXECUTE p('2024-03-01', '1 day')",
+        ),
+        ("%i8 = $1 +%", "PREPARE p(bigint, bigint) AS SELECT id FROM src.public.nasty WHERE i8 = $1 + $2", "EXECUTE p(41, 1)"),
+    ] {
+        rows(&kept, sql).await;
+        rows(&kept, execute).await;
+        rows(&kept, execute).await;
+        assert_eq!(plan(&kept, like).await, "template", "{sql}");
+        rows(&kept, "DEALLOCATE p").await;
+    }
+}
+
 #[tokio::test]
 async fn literals_that_change_find_what_planning_anew_finds() {
     let (_postgres, fjord, kept) = setup(NASTY).await;

@@ -2,16 +2,19 @@
 //!
 //! A parameter means exactly what the literal means. It travels as text. Where the literal is written bare in quotes (`name = 'x'`) the parameter has
 //! no type, and the server's parser resolves both by the other side; where the literal has a type, so has the parameter. Only what a comparison or an
-//! IN list compares with becomes one: a LIKE pattern as a parameter loses its index, and any other literal's type may be part of the answer.
+//! IN list compares with becomes one: a LIKE pattern as a parameter loses its index, and any other literal's type may be part of the answer. An IN list
+//! of several values is one parameter, an array, so that lists of all lengths are one statement.
 
 use fjord_engine::Result;
 use fjord_engine::pushdown::{Family, Op, Rel, RemoteType, Scalar, Value};
 
-use super::literal::{Place, literal, type_name};
+use super::literal::{Place, array_text, literal, type_name};
 use crate::dialect::plain_digits;
 
 /// Parameters of one statement; a query with more values is not one that repeats.
 const PARAMS_MAX: usize = 64;
+/// Bytes of an array that is a parameter.
+const ARRAY_BYTES_MAX: usize = 1 << 16;
 /// How the renderer knows a parameter: this, its number, `:`, its type or nothing.
 const MARK: &str = "param:";
 
@@ -65,6 +68,13 @@ fn bind(rel: &Rel, values: &mut Vec<String>) -> Option<Rel> {
 
 fn condition(s: &Scalar, values: &mut Vec<String>) -> Scalar {
     let Scalar::Call { op, args, ty } = s else { return s.clone() };
+    if let (Op::In, [value, items @ ..]) = (op, args.as_slice())
+        && let Some((text, type_name, list)) = several(items)
+    {
+        values.push(text);
+        let parameter = Scalar::Call { op: Op::Source(format!("{MARK}{}:{type_name}", values.len())), args: vec![], ty: list };
+        return Scalar::Call { op: Op::Source("any".into()), args: vec![value.clone(), parameter], ty: ty.clone() };
+    }
     let compared = match op {
         Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::IsDistinctFrom | Op::IsNotDistinctFrom | Op::In | Op::NotIn => {
             true
@@ -88,6 +98,29 @@ fn condition(s: &Scalar, values: &mut Vec<String>) -> Scalar {
         })
         .collect();
     Scalar::Call { op: op.clone(), args, ty: ty.clone() }
+}
+
+/// The literals of an IN list as one array: its text, its type's name, its type. `None` for one, and for those that an array does not say exactly.
+fn several(items: &[Scalar]) -> Option<(String, String, RemoteType)> {
+    if items.len() < 2 {
+        return None;
+    }
+    let (mut values, mut ty) = (vec![], None::<&RemoteType>);
+    for item in items {
+        let Scalar::Literal(value, t) = item else { return None };
+        if *value != Value::Null {
+            if ty.is_some_and(|o| o.family != t.family || o.name != t.name) {
+                return None;
+            }
+            ty = Some(t);
+        }
+        values.push(value);
+    }
+    let ty = ty?;
+    let text = array_text(&values, ty).filter(|t| t.len() <= ARRAY_BYTES_MAX && !t.contains('\0'))?;
+    let name = format!("{}[]", type_name(ty).ok()?);
+    let list = RemoteType { name: name.clone(), family: Family::Array(Box::new(ty.clone())), text: None, ..ty.clone() };
+    Some((text, name, list))
 }
 
 /// The text form of a value, and the type that its literal would be written with (empty: none).
@@ -145,9 +178,9 @@ mod tests {
         ]);
         assert_eq!(
             b.text,
-            "SELECT \"id\", \"c\" FROM \"public\".\"t\" WHERE \"id\" = $1::integer AND \"c\" IN ($2, NULL) AND \"c\" LIKE 'a%' AND \"id\" < $3::date"
+            "SELECT \"id\", \"c\" FROM \"public\".\"t\" WHERE \"id\" = $1::integer AND \"c\" = ANY ($2::text[]) AND \"c\" LIKE 'a%' AND \"id\" < $3::date"
         );
-        assert_eq!(b.values, ["-5", "it's", "1970-01-01"]);
+        assert_eq!(b.values, ["-5", "{\"it's\",NULL}", "1970-01-01"]);
     }
 
     #[test]

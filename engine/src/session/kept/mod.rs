@@ -8,22 +8,26 @@
 //! - every relation is a connector's table. `sys` and `pg_catalog` show the moment; files are listed when they are planned;
 //! - every function is immutable: the optimizer folds `now()` into the plan;
 //! - a parameter stands beside a column of its own type in a condition of WHERE or ON, or is a LIMIT or OFFSET. There no analyzer rule looks at values,
-//!   and the optimizer finds nothing in a literal that it does not find in a placeholder (but for the cast of a narrower integer, see `narrowed`).
+//!   and the optimizer finds nothing in a literal that it does not find in a placeholder (but for the cast of a narrower integer, see `narrowed`). What is
+//!   computed from parameters alone (`$1 - $2`, a time and an interval) is as good: its value is computed first. An array in `column = ANY ($1)` becomes
+//!   the IN list that the optimizer makes of a constant one.
 //!
 //! The session checks before that the catalog and the settings are those of the plan.
+
+mod values;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field};
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result as DfResult, ScalarValue};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, Volatility};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Volatility};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
@@ -38,6 +42,7 @@ use crate::pgtype::{self, PgType};
 use crate::pushdown::node::RemoteNode;
 use crate::pushdown::planner;
 use crate::source::QueryScope;
+use values::{substitute, usable};
 
 /// Types of parameters whose values mean the same beside a column of that type, whichever value it is.
 const PLAIN: [PgType; 11] = [
@@ -54,6 +59,12 @@ const PLAIN: [PgType; 11] = [
     pgtype::TIMESTAMPTZ,
 ];
 
+/// Types of parameters that may stand in what is computed from parameters alone, besides.
+const COMPUTED: [PgType; 3] = [pgtype::INTERVAL, pgtype::TIME, pgtype::NUMERIC];
+
+/// Types of the elements of an array that a column is compared with. Not floats: a zero in an IN list is two values.
+const ELEMENTS: [PgType; 6] = [pgtype::INT2, pgtype::INT4, pgtype::INT8, pgtype::TEXT, pgtype::UUID, pgtype::DATE];
+
 /// An optimized plan. Without parameters our own pass has run over it too.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -68,7 +79,7 @@ struct Uses {
     params: Vec<(usize, PgType)>,
     /// One of them is a LIMIT or OFFSET.
     limits: bool,
-    /// One of them stands beside a narrower integer column.
+    /// One of them stands beside a narrower integer column, or in something that is computed.
     casts: bool,
 }
 
@@ -242,7 +253,7 @@ fn immutable(e: &Expr) -> bool {
 /// Notes the parameters that `e` compares with a column of their own type.
 fn beside_columns(e: &Expr, schema: &DFSchema, uses: &mut Uses) -> DfResult<()> {
     let mut pair = |column: &Expr, p: &Expr, cast_too: bool| {
-        let Expr::Placeholder(p) = p else { return Ok(()) };
+        let Expr::Placeholder(p) = p else { return if cast_too { computed(column, p, schema, uses) } else { Ok(()) } };
         if let Some((ty, cast)) = same_type(column, p, schema, cast_too) {
             uses.params.push((params::number(p)? - 1, ty));
             uses.casts |= cast;
@@ -260,8 +271,61 @@ fn beside_columns(e: &Expr, schema: &DFSchema, uses: &mut Uses) -> DfResult<()> 
             pair(&b.expr, &b.high, false)
         }
         Expr::Like(l) => pair(&l.expr, &l.pattern, false),
+        Expr::ScalarFunction(f) => {
+            if let Some((p, ty)) = one_of(f, schema) {
+                uses.params.push((params::number(p)? - 1, ty));
+                uses.casts = true;
+            }
+            Ok(())
+        }
         _ => Ok(()),
     }
+}
+
+/// `column = ANY ($1)`: the parameter and its type.
+fn one_of<'a>(f: &'a ScalarFunction, schema: &DFSchema) -> Option<(&'a Placeholder, PgType)> {
+    let [Expr::Placeholder(p), column @ Expr::Column(_)] = f.args.as_slice() else { return None };
+    let ty = PgType::of(p.field.as_deref()?);
+    let (element, (_, field)) = (ty.element()?, column.to_field(schema).ok()?);
+    let of_column = match PgType::of(&field) {
+        pgtype::VARCHAR => pgtype::TEXT,
+        t => t,
+    };
+    let same = of_column == element && field.data_type() == &element.to_arrow();
+    (f.func.name() == "array_has" && same && ELEMENTS.contains(&element)).then_some((p, ty))
+}
+
+/// Notes the parameters of something that is computed from parameters and constants alone and compared with a column of its type.
+fn computed(column: &Expr, e: &Expr, schema: &DFSchema, uses: &mut Uses) -> DfResult<()> {
+    let of = |f: &Field| Some(PgType::of(f)).filter(|t| PLAIN.contains(t));
+    if !matches!(column, Expr::Column(_)) || !has_placeholder(e) || !from_parameters(e) {
+        return Ok(());
+    }
+    let ((_, of_column), (_, value)) = (column.to_field(schema)?, e.to_field(schema)?);
+    if of(&of_column).is_none() || of(&of_column) != of(&value) || of_column.data_type() != value.data_type() {
+        return Ok(());
+    }
+    e.apply(|e| {
+        if let Expr::Placeholder(p) = e {
+            match p.field.as_deref().map(PgType::of) {
+                Some(ty) if PLAIN.contains(&ty) || COMPUTED.contains(&ty) => uses.params.push((params::number(p)? - 1, ty)),
+                _ => return Ok(TreeNodeRecursion::Stop),
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    uses.casts = true;
+    Ok(())
+}
+
+fn from_parameters(e: &Expr) -> bool {
+    let other = |e: &Expr| {
+        !matches!(
+            e,
+            Expr::Placeholder(_) | Expr::Literal(..) | Expr::BinaryExpr(_) | Expr::Cast(_) | Expr::Negative(_) | Expr::ScalarFunction(_)
+        )
+    };
+    !e.exists(|e| Ok(other(e))).unwrap_or(true)
 }
 
 /// The parameter's type, where the column has it too; and whether the column is a narrower integer under a cast.
@@ -310,85 +374,4 @@ fn placed(plan: &LogicalPlan) -> DfResult<bool> {
 
 fn has_placeholder(e: &Expr) -> bool {
     e.exists(|e| Ok(matches!(e, Expr::Placeholder(_)))).unwrap_or(true)
-}
-
-/// Whether a value is one of the parameter's type that needs no look at what it is. NULL changes what the optimizer would make of the plan.
-fn usable(value: &ScalarValue, ty: PgType) -> bool {
-    if value.is_null() || value.data_type() != ty.to_arrow() {
-        return false;
-    }
-    match value {
-        // Another spelling is brought to this one by a rule of the analyzer.
-        ScalarValue::Utf8(Some(s)) if ty == pgtype::UUID => uuid::Uuid::try_parse(s).is_ok_and(|u| u.to_string() == *s),
-        ScalarValue::Utf8(_) => ty == pgtype::TEXT,
-        _ => true,
-    }
-}
-
-/// The plan with values for placeholders; `None` where one does not fit the column that it meets.
-fn substitute(plan: LogicalPlan, values: &[ScalarValue], casts: bool) -> DfResult<Option<LogicalPlan>> {
-    let mut fits = true;
-    let plan = plan
-        .transform_up_with_subqueries(|node| {
-            let schema = casts.then(|| input_schema(&node)).transpose()?;
-            node.map_expressions(|e| {
-                if !has_placeholder(&e) {
-                    return Ok(Transformed::no(e));
-                }
-                e.transform_up(|e| {
-                    Ok(match (e, &schema) {
-                        (Expr::Placeholder(p), _) => match values.get(params::number(&p)? - 1) {
-                            Some(v) => Transformed::yes(Expr::Literal(v.clone(), None)),
-                            None => {
-                                fits = false;
-                                Transformed::no(Expr::Placeholder(p))
-                            }
-                        },
-                        (Expr::BinaryExpr(b), Some(schema)) if compares(b.op) => {
-                            let (e, fit) = narrowed(b, schema);
-                            fits &= fit;
-                            Transformed::yes(e)
-                        }
-                        (e, _) => Transformed::no(e),
-                    })
-                })
-            })
-        })?
-        .data;
-    let negative = |plan: &LogicalPlan| {
-        let LogicalPlan::Limit(l) = plan else { return false };
-        [&l.skip, &l.fetch].into_iter().flatten().any(|e| matches!(e.as_ref(), Expr::Literal(ScalarValue::Int64(Some(n)), _) if *n < 0))
-    };
-    let refused = plan.exists(|p| Ok(negative(p)))?;
-    Ok((fits && !refused).then_some(plan))
-}
-
-fn input_schema(node: &LogicalPlan) -> DfResult<DFSchema> {
-    let mut schema = merge_schema(&node.inputs());
-    if let LogicalPlan::TableScan(ts) = node {
-        schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
-    }
-    Ok(schema)
-}
-
-/// `CAST(id AS bigint) = 5` as `id = 5`, which the optimizer does for literals: the cast would cost the source's index. False where 5 does not fit.
-fn narrowed(b: BinaryExpr, schema: &DFSchema) -> (Expr, bool) {
-    let narrow = |column: &Expr, literal: &Expr| {
-        let (Expr::Cast(c), Expr::Literal(ScalarValue::Int64(Some(v)), _)) = (column, literal) else { return None };
-        if !matches!(c.expr.as_ref(), Expr::Column(_)) {
-            return None;
-        }
-        let value = match c.expr.get_type(schema).ok()? {
-            DataType::Int32 => i32::try_from(*v).ok().map(|v| ScalarValue::Int32(Some(v))),
-            DataType::Int16 => i16::try_from(*v).ok().map(|v| ScalarValue::Int16(Some(v))),
-            _ => return None,
-        };
-        Some(value.map(|v| (c.expr.clone(), Box::new(Expr::Literal(v, None)))))
-    };
-    match (narrow(&b.left, &b.right), narrow(&b.right, &b.left)) {
-        (Some(Some((column, value))), _) => (Expr::BinaryExpr(BinaryExpr::new(column, b.op, value)), true),
-        (_, Some(Some((column, value)))) => (Expr::BinaryExpr(BinaryExpr::new(value, b.op, column)), true),
-        (None, None) => (Expr::BinaryExpr(b), true),
-        _ => (Expr::BinaryExpr(b), false),
-    }
 }
