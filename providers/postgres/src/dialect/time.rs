@@ -55,7 +55,9 @@ fn wall_clock(x: &Typed) -> Result<(), String> {
     match x.ty.family {
         Family::Date | Family::Timestamp => Ok(()),
         Family::TimestampTz if in_utc(&x.ty.arrow) => Ok(()),
-        Family::TimestampTz => Err("time zone rules end in 2099 here, not at the source: only UTC is sent".into()),
+        Family::TimestampTz => {
+            Err("the source has its own copy of the time zone rules, and those here end in 2099: only UTC is sent".into())
+        }
         _ => Err(format!("a part of {} is taken here", describe(&x.ty))),
     }
 }
