@@ -53,18 +53,13 @@ impl ScalarUDFImpl for Finish {
     }
 }
 
-/// Splits every avg over integers and decimals of a plan's aggregates and windows. Averages of doubles stay.
-pub(super) fn split(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let plan = plan.recompute_schema()?;
-            match plan {
-                LogicalPlan::Aggregate(a) => split_one(a),
-                LogicalPlan::Window(w) => split_window(w),
-                other => Ok(Transformed::no(other)),
-            }
-        })?
-        .data)
+/// Splits every avg over integers and decimals of an aggregate or a window. Averages of doubles stay.
+pub(super) fn split(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Aggregate(a) => split_one(a),
+        LogicalPlan::Window(w) => split_window(w),
+        other => Ok(Transformed::no(other)),
+    }
 }
 
 fn exact_average(e: &Expr, input: &LogicalPlan) -> Option<AggregateFunctionParams> {

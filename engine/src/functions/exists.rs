@@ -19,9 +19,9 @@ const SUBQUERY: &str = "__fjord_subquery_";
 /// Rewrites the subqueries that stand for a value.
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::rewrite_nodes(plan, &|node, below| match node {
-        LogicalPlan::Projection(_) | LogicalPlan::Sort(_) => super::rewrite_own_expressions(node, &|e| one(e, below)),
+        LogicalPlan::Projection(_) | LogicalPlan::Sort(_) => super::map_named(node, &|e| e.transform_up(|e| one(e, below))),
         LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
-            super::rewrite_own_expressions(node, &|e| one(e, below))?.transform_data(|node| computed_below(node))
+            super::map_named(node, &|e| e.transform_up(|e| one(e, below)))?.transform_data(|node| computed_below(node))
         }
         other => Ok(Transformed::no(other)),
     })
@@ -45,12 +45,13 @@ fn computed_below(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let columns = input.schema().columns().into_iter().map(Expr::Column);
     let values = found.iter().enumerate().map(|(i, e)| e.clone().alias(name(i)));
     let below = LogicalPlanBuilder::from(input).project(columns.chain(values))?.build()?;
-    let above = super::rewrite_own_expressions(node, &|e| {
+    let column = |e: Expr| {
         Ok(match found.iter().position(|f| *f == e) {
             Some(i) => Transformed::yes(Expr::from(Column::from_name(name(i)))),
             None => Transformed::no(e),
         })
-    })?;
+    };
+    let above = super::map_named(node, &|e| e.transform_up(column))?;
     let expressions = above.data.expressions();
     Ok(Transformed::yes(above.data.with_new_exprs(expressions, vec![below])?))
 }

@@ -1,13 +1,13 @@
 //! One zero and one NaN: where DataFusion tells floats apart by their bits, and Postgres by their value.
 //!
 //! DataFusion 55 takes -0.0 and 0.0 for one value in `=`, joins and grouping, and for two in the keys of a window and in COUNT(DISTINCT x), where that is
-//! not alone in its SELECT (alone it becomes a grouping); likewise two NaN with other sign bits. There the value goes through a function that leaves one
-//! zero and one NaN. `NULLIF(a, b)` over floats is the comparison that it stands for.
+//! not alone in its SELECT (alone it becomes a grouping), and within arrays and rows; likewise two NaN with other sign bits. There the value goes
+//! through a function that leaves one zero and one NaN. `NULLIF(a, b)` over floats is the comparison that it stands for.
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
+use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, LargeListArray, ListArray, StructArray};
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction};
@@ -16,6 +16,7 @@ use datafusion::logical_expr::{
     Window, when,
 };
 
+use super::is_comparison;
 use crate::error::SqlError;
 
 /// Folds the floats of window keys and of DISTINCT aggregates in a plan. Repeating it changes nothing.
@@ -85,6 +86,39 @@ pub(super) fn nullif(plan: LogicalPlan) -> Result<LogicalPlan> {
     })
 }
 
+/// Comparisons of arrays and rows that hold floats, and the search for a float in an array.
+pub(super) fn elements(plan: LogicalPlan) -> Result<LogicalPlan> {
+    super::rewrite_expressions(plan, &|mut e, schema| {
+        let holds = |e: &Expr, test: fn(&DataType) -> bool| e.get_type(schema).is_ok_and(|t| test(&t));
+        let sides: Vec<&mut Expr> = match &mut e {
+            Expr::BinaryExpr(b) if is_comparison(b.op) && holds(&b.left, within) => vec![b.left.as_mut(), b.right.as_mut()],
+            Expr::InList(l) if holds(&l.expr, within) => std::iter::once(l.expr.as_mut()).chain(l.list.iter_mut()).collect(),
+            Expr::ScalarFunction(f) if f.func.name().starts_with("array_has") && f.args.first().is_some_and(|a| holds(a, within)) => {
+                f.args.iter_mut().collect()
+            }
+            _ => return Ok(Transformed::no(e)),
+        };
+        let mut changed = false;
+        for side in sides {
+            if !is_folded(side) && holds(side, |t| t.is_floating() || within(t)) {
+                *side = Expr::ScalarFunction(ScalarFunction::new_udf(FOLDED.clone(), vec![std::mem::take(side)]));
+                changed = true;
+            }
+        }
+        Ok(if changed { Transformed::yes(e) } else { Transformed::no(e) })
+    })
+}
+
+/// An array or a row with floats somewhere in it.
+fn within(t: &DataType) -> bool {
+    let floats = |f: &FieldRef| f.data_type().is_floating() || within(f.data_type());
+    match t {
+        DataType::List(f) | DataType::LargeList(f) | DataType::FixedSizeList(f, _) => floats(f),
+        DataType::Struct(fields) => fields.iter().any(floats),
+        _ => false,
+    }
+}
+
 static FOLDED: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Arc::new(ScalarUDF::new_from_impl(Folded { signature: Signature::any(1, Volatility::Immutable) })));
 
@@ -110,18 +144,37 @@ impl ScalarUDFImpl for Folded {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let [value] = args.args.as_slice() else { return Err(SqlError::internal("fjord_folded takes one argument").into()) };
         let scalar = matches!(value, ColumnarValue::Scalar(_));
-        let out = folded(&value.to_array(if scalar { 1 } else { args.number_rows })?);
+        let out = folded(&value.to_array(if scalar { 1 } else { args.number_rows })?)?;
         Ok(if scalar { ColumnarValue::Scalar(ScalarValue::try_from_array(&out, 0)?) } else { ColumnarValue::Array(out) })
     }
 }
 
-fn folded(values: &ArrayRef) -> ArrayRef {
+fn folded(values: &ArrayRef) -> Result<ArrayRef> {
     // -0.0 + 0.0 is 0.0.
-    if let Some(a) = values.as_primitive_opt::<Float64Type>() {
-        Arc::new(a.unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }))
-    } else if let Some(a) = values.as_primitive_opt::<Float32Type>() {
-        Arc::new(a.unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))
-    } else {
-        values.clone()
-    }
+    Ok(match values.data_type() {
+        DataType::Float64 => {
+            Arc::new(values.as_primitive::<Float64Type>().unary::<_, Float64Type>(|v| if v.is_nan() { f64::NAN } else { v + 0.0 }))
+        }
+        DataType::Float32 => {
+            Arc::new(values.as_primitive::<Float32Type>().unary::<_, Float32Type>(|v| if v.is_nan() { f32::NAN } else { v + 0.0 }))
+        }
+        DataType::List(_) => {
+            let (field, offsets, items, nulls) = values.as_list::<i32>().clone().into_parts();
+            Arc::new(ListArray::try_new(field, offsets, folded(&items)?, nulls)?)
+        }
+        DataType::LargeList(_) => {
+            let (field, offsets, items, nulls) = values.as_list::<i64>().clone().into_parts();
+            Arc::new(LargeListArray::try_new(field, offsets, folded(&items)?, nulls)?)
+        }
+        DataType::FixedSizeList(..) => {
+            let (field, size, items, nulls) = values.as_fixed_size_list().clone().into_parts();
+            Arc::new(FixedSizeListArray::try_new(field, size, folded(&items)?, nulls)?)
+        }
+        DataType::Struct(_) => {
+            let (fields, columns, nulls) = values.as_struct().clone().into_parts();
+            let columns = columns.iter().map(folded).collect::<Result<Vec<_>>>()?;
+            Arc::new(StructArray::try_new(fields, columns, nulls)?)
+        }
+        _ => values.clone(),
+    })
 }

@@ -10,6 +10,7 @@ mod bits;
 mod checked;
 mod counts;
 mod cuts;
+mod epoch;
 mod exists;
 mod extremes;
 mod folded;
@@ -33,6 +34,7 @@ mod to_char_time;
 mod unions;
 mod vectors;
 mod whole;
+mod wide;
 mod words;
 mod zone;
 
@@ -76,7 +78,7 @@ pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
         bits::not_bits(),
         overlap::function(),
     ]);
-    let rowwise = math::ALL.iter().chain(words::ALL).chain(spans::ALL);
+    let rowwise = math::ALL.iter().chain(words::ALL).chain(spans::ALL).chain([&epoch::TO_TIMESTAMP]);
     own.chain(rowwise.map(rowwise::function)).collect()
 }
 
@@ -93,12 +95,13 @@ pub fn analyzer() -> Analyzer {
         rule("fjord_cut_texts", |plan, _| cuts::rewrite(plan)),
         rule("fjord_numerics_meet_floats", |plan, _| numbers::rewrite(plan)),
         rule("fjord_numeric_quotients", |plan, _| quotient::rewrite(plan)),
-        rule("fjord_split_averages", |plan, _| average::split(plan)),
+        rule("fjord_room_for_both", |plan, _| wide::rewrite(plan)),
         rule("fjord_row_numbers", |plan, _| counts::rewrite(plan)),
         rule("fjord_union_types", |plan, _| unions::rewrite(plan)),
     ];
     let after = [
         rule("fjord_nullif_of_floats", |plan, _| folded::nullif(plan)),
+        rule("fjord_floats_within", |plan, _| folded::elements(plan)),
         rule("fjord_check_arithmetic", |plan, _| checked::rewrite(plan)),
         rule("fjord_round_to_integers", |plan, _| whole::rewrite(plan)),
         rule("fjord_session_zone", |plan, config| zone::rewrite(plan, config.execution.time_zone.as_deref())),
@@ -133,17 +136,28 @@ impl AnalyzerRule for Rule {
 /// Rewrites every expression of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs; output names stay as they were, and
 /// the types above follow what changed below.
 pub(crate) fn rewrite_expressions(plan: LogicalPlan, f: &dyn Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
-    rewrite_nodes(plan, &|plan, schema| rewrite_own_expressions(plan, &|e| f(e, schema)))
+    rewrite_nodes(plan, &|plan, schema| map_named(plan, &|e| e.transform_up(|e| f(e, schema))))
 }
 
-/// Rewrites the expressions of one node bottom-up; its columns keep their names.
-fn rewrite_own_expressions(plan: LogicalPlan, f: &dyn Fn(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<LogicalPlan>> {
-    let names = NamePreserver::new(&plan);
-    plan.map_expressions(|e| {
-        let saved = names.save(&e);
-        let out = e.transform_up(f)?;
+/// Maps the expressions of one node, each of which keeps the name that it gives a column.
+fn map_named(plan: LogicalPlan, f: &dyn Fn(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<LogicalPlan>> {
+    fn named(e: Expr, names: &NamePreserver, f: &dyn Fn(Expr) -> Result<Transformed<Expr>>) -> Result<Transformed<Expr>> {
+        let (saved, grouping) = match &e {
+            // It has no name of its own: each of its keys gives a column.
+            Expr::GroupingSet(_) => return e.map_children(|key| named(key, names, f)),
+            Expr::Alias(a) if is_grouping(&a.expr) => return e.map_children(|inner| named(inner, names, f)),
+            _ => (names.save(&e), is_grouping(&e)),
+        };
+        // `grouping(key)` finds its key by being equal to it, name and all.
+        let out = if grouping { e.map_children(|key| named(key, names, f))? } else { f(e)? };
         Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-    })
+    }
+    let names = NamePreserver::new(&plan);
+    plan.map_expressions(|e| named(e, &names, f))
+}
+
+fn is_grouping(e: &Expr) -> bool {
+    matches!(e, Expr::AggregateFunction(f) if f.func.name() == "grouping")
 }
 
 /// Rewrites every node of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs.

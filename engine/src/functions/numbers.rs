@@ -9,21 +9,16 @@ use arrow::datatypes::{DataType, FieldRef, i256};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{InSubquery, SetComparison};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, Values, cast};
 use datafusion::optimizer::analyzer::type_coercion::coerce_union_schema;
 
-use super::{ONE_TYPE, siblings};
+use super::{ONE_TYPE, average, siblings};
 
 pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::rewrite_nodes(plan, &|plan, schema| {
-        let names = NamePreserver::new(&plan);
-        let plan = plan.map_expressions(|e| {
-            let saved = names.save(&e);
-            let out = e.transform_up(|e| rewrite_one(e, schema))?;
-            Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-        })?;
-        plan.transform_data(columns)
+        let plan = super::map_named(plan, &|e| e.transform_up(|e| rewrite_one(e, schema)))?;
+        // With them: what stands above an average meets a numeric, not the double that it was planned as.
+        plan.transform_data(columns)?.transform_data(average::split)
     })
 }
 
@@ -43,12 +38,7 @@ pub(crate) fn small_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::Values(v) => return small_values(v),
             _ => {}
         }
-        let names = NamePreserver::new(&plan);
-        plan.map_expressions(|e| {
-            let saved = names.save(&e);
-            let out = small_literals_of(e)?;
-            Ok(if out.transformed { Transformed::yes(saved.restore(out.data)) } else { out })
-        })
+        super::map_named(plan, &small_literals_of)
     })
 }
 

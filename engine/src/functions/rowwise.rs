@@ -27,6 +27,7 @@ pub(super) enum Kind {
     Bytea,
     Date,
     Timestamp,
+    Instant,
     Interval,
 }
 
@@ -45,6 +46,7 @@ impl Kind {
             Kind::Bytea => pgtype::BYTEA,
             Kind::Date => pgtype::DATE,
             Kind::Timestamp => pgtype::TIMESTAMP,
+            Kind::Instant => pgtype::TIMESTAMPTZ,
             Kind::Interval => pgtype::INTERVAL,
         }
     }
@@ -63,7 +65,7 @@ impl Kind {
             (Kind::Numeric, t) => decimal || t.is_integer(),
             // An instant becomes the wall-clock time of the session's zone (`zone`).
             (Kind::Timestamp, T::Timestamp(..) | T::Date32) => true,
-            (Kind::Interval, T::Interval(_)) => true,
+            (Kind::Instant, T::Timestamp(_, Some(_))) | (Kind::Interval, T::Interval(_)) => true,
             _ => false,
         }
     }

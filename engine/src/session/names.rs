@@ -58,7 +58,7 @@ fn name_body(body: &mut SetExpr) {
 
 fn name_select(select: &mut Select) {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    // `t.x, x` is one column twice, but neither the same text nor without a name.
+    // `t.x` beside `x`, `1 AS x` or `u.x::text`: to DataFusion the one with a table is ambiguous beside the one without.
     let bare: HashSet<String> = select.projection.iter().filter_map(bare_column).collect();
     for (i, item) in select.projection.iter_mut().enumerate() {
         match item {
@@ -98,9 +98,12 @@ fn bump(seen: &mut HashMap<String, usize>, name: &str) -> usize {
     *n - 1
 }
 
+/// The name of an item, unless its table's name goes with it.
 fn bare_column(item: &SelectItem) -> Option<String> {
     match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(i)) => Some(normalized(i)),
+        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(_)) => None,
+        SelectItem::UnnamedExpr(e) => column_name(e),
+        SelectItem::ExprWithAlias { alias, .. } => Some(normalized(alias)),
         _ => None,
     }
 }
@@ -221,6 +224,8 @@ mod tests {
             ("SELECT 1, a + 1, -a FROM t", "SELECT 1 AS \"?column?\", a + 1 AS \"?column?~1\", -a AS \"?column?~2\" FROM t"),
             ("SELECT t.id, u.id FROM t, u", "SELECT t.id, u.id FROM t, u"),
             ("SELECT id, t.id, u.id FROM t, u", "SELECT id, t.id AS \"id~t1\", u.id AS \"id~t2\" FROM t, u"),
+            ("SELECT t.k, u.k::text FROM t, u", "SELECT t.k AS \"k~t0\", u.k::TEXT AS \"k\" FROM t, u"),
+            ("SELECT t.k, 1 AS k FROM t", "SELECT t.k AS \"k~t0\", 1 AS k FROM t"),
             ("SELECT id, id FROM t", "SELECT id, id AS \"id~1\" FROM t"),
             ("SELECT x::text, '1'::int, true FROM t", "SELECT x::TEXT AS \"x\", '1'::INT AS \"int4\", true AS \"bool\" FROM t"),
             ("SELECT 1 AS x, 2 AS X FROM t", "SELECT 1 AS x, 2 AS \"x~1\" FROM t"),
