@@ -64,6 +64,7 @@ impl Block {
         let mut left = Block::of(left, names)?.into_side(padded_left, names);
         let right = Block::of(right, names)?.into_side(padded_right, names);
         let both: Vec<Text> = left.columns.iter().chain(&right.columns).cloned().collect();
+        let constants = left.constants.iter().copied().chain(right.constants.iter().map(|i| left.columns.len() + i)).collect();
         let mut parts = on.map(conjuncts).unwrap_or_default();
         if matches!(kind, JoinKind::Semi | JoinKind::Anti | JoinKind::Mark) {
             only_bytes(&mut parts);
@@ -100,6 +101,7 @@ impl Block {
         let right_from = if right.is_join { format!("({})", right.from) } else { right.from };
         let mut block = Block::over(format!("{} {word} {right_from} ON {}", left.from, conditions.join(" AND ")), both);
         block.is_join = true;
+        block.constants = constants;
         block.filters = filters;
         Ok(block)
     }
