@@ -107,7 +107,7 @@ pub struct Select {
     pub filter: Option<Expr>,
     /// GROUP BY.
     pub group: Vec<Expr>,
-    /// `ROLLUP`, `CUBE`, or nothing.
+    /// `ROLLUP`, `CUBE`, `GROUPING SETS` (each key alone, and none), or nothing.
     pub sets: &'static str,
     /// HAVING.
     pub having: Option<Expr>,
@@ -247,6 +247,8 @@ pub enum Target<'a> {
     Postgres,
 }
 
+/// The keyword of grouping sets that are written out.
+pub const SETS: &str = "GROUPING SETS";
 /// The schema of the Postgres tables.
 pub const SCHEMA: &str = "w";
 /// The schema in which Postgres has the rows of the files.
@@ -324,15 +326,18 @@ impl Writer<'_> {
             self.out.push_str(" WHERE ");
             self.expr(e);
         }
+        let alone = s.sets == SETS;
         for (i, e) in s.group.iter().enumerate() {
             match i {
                 0 if !s.sets.is_empty() => self.out.push_str(&format!(" GROUP BY {} (", s.sets)),
                 0 => self.out.push_str(" GROUP BY "),
                 _ => self.out.push_str(", "),
             }
+            self.out.push_str(if alone { "(" } else { "" });
             self.expr(e);
+            self.out.push_str(if alone { ")" } else { "" });
             if i + 1 == s.group.len() && !s.sets.is_empty() {
-                self.out.push(')');
+                self.out.push_str(if alone { ", ())" } else { ")" });
             }
         }
         if let Some(e) = &s.having {

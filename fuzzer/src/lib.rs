@@ -3,7 +3,7 @@
 //!
 //! - [`generate`]: worlds (tables, files) and queries, the same for the same seed; [`rng`], [`types`], [`source`], [`world`], [`ast`] are what it is made of.
 //! - [`check`] runs one query every way, by [`wire`]; [`compare`] says what "the same" is.
-//! - [`shrink`] makes a failing query small, [`run`] does all of it with several workers, [`pinned`] keeps what was found as files that run for ever after,
+//! - [`shrink`] makes a failing query small, [`run`] does all of it with several workers, [`pinned`] keeps what was found as files, [`retry`] runs them for ever after,
 //!   [`known`] has what is not mended yet.
 //!
 //! ```text
@@ -16,6 +16,7 @@ pub mod compare;
 pub mod generate;
 pub mod known;
 pub mod pinned;
+pub mod retry;
 pub mod rng;
 pub mod run;
 pub mod shrink;

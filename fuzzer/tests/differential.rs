@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
-use fjord_fuzzer::compare::Rules;
 use fjord_fuzzer::pinned::Pinned;
 use fjord_fuzzer::run::{Config, Servers, run};
 use fjord_fuzzer::source::Source;
@@ -138,21 +137,8 @@ fn what_was_found_stays_found() {
             let worker = servers.worker(0).unwrap();
             (servers, worker)
         });
-        worker.load(&case.world).unwrap();
-        let sql = worker.ways.names.in_pinned(&case.query);
-        let on = worker.ways.on.query(&sql).unwrap();
-        let off = worker.ways.off.query(&sql).unwrap();
-        let rules = Rules::default();
-        let difference = match (&on, &off) {
-            (Ok(on), Ok(off)) => rules.difference(on, off),
-            (on, off) => Some(format!("pushed: {:?}; local: {:?}", on.as_ref().err(), off.as_ref().err())),
-        };
+        let difference = worker.try_case(&case).unwrap().difference();
         failures.extend(difference.map(|d| format!("{}: {d}", file.display())));
-        if let (Some(sql), Ok(on)) = (&case.postgres, &on) {
-            let theirs = worker.ways.postgres.as_mut().unwrap().query(sql).unwrap().unwrap();
-            let difference = Rules { postgres: true, ..Rules::default() }.difference(on, &theirs);
-            failures.extend(difference.map(|d| format!("{}: Postgres answers otherwise: {d}", file.display())));
-        }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }

@@ -35,7 +35,7 @@ impl Generator<'_> {
                 self.feature("count(x)");
                 count(Expr::of(Ty::I8, "count({})", vec![own]))
             }
-            1 if ty.is_ordered() && !matches!(ty, Ty::F4 | Ty::F8) => {
+            1 if ty.is_ordered() => {
                 self.feature("count(DISTINCT x)");
                 self.equality(ty, ty);
                 count(Expr::of(Ty::I8, "count(DISTINCT {})", vec![own]))

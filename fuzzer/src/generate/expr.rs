@@ -263,7 +263,9 @@ impl Generator<'_> {
                 }
                 2 => {
                     let n = self.rng.between(2, 3);
-                    let list = (0..n).map(|_| self.boolean(sc, depth - 1, false)).collect();
+                    // A subquery there becomes a mark join.
+                    let marks = top && self.rng.chance(25);
+                    let list = (0..n).map(|_| self.boolean(sc, depth - 1, marks)).collect();
                     self.feature("OR");
                     return Expr::new(Ty::Bool, vec![Piece::Text("(".into()), Piece::List(list, " OR "), Piece::Text(")".into())]);
                 }
@@ -324,7 +326,15 @@ impl Generator<'_> {
             10,
             if matches!(ty, Ty::Text(_)) { 18 } else { 0 },
             if matches!(ty, Ty::Text(_)) { 6 } else { 0 },
+            if matches!(ty, Ty::Date | Ty::Ts | Ty::Tz) { 8 } else { 0 },
         ]) {
+            6 => match self.function(functions::MOMENTS, Ty::Bool, sc, depth) {
+                Some(e) => {
+                    self.feature("days beside moments");
+                    e
+                }
+                None => Expr::of(Ty::Bool, "({} IS NOT NULL)", vec![left]),
+            },
             1 => self.in_list(left, ty),
             2 => {
                 let (low, high) = (self.literal(ty), self.literal(ty));
@@ -380,6 +390,21 @@ impl Generator<'_> {
         }
         self.equality(left.ty, Ty::Text(Kind::Plain));
         let not = if self.rng.chance(35) { "NOT " } else { "" };
+        let fits = matches!(ty, Ty::I2 | Ty::I4 | Ty::Text(Kind::Default | Kind::C));
+        if fits && self.rng.chance(20) {
+            self.feature("= ANY(ARRAY[...])");
+            let op = if not.is_empty() { "= ANY" } else { "<> ALL" };
+            let pieces = vec![
+                Piece::Text("(".into()),
+                Piece::Expr(left),
+                Piece::Text(format!(" {op} (ARRAY[")),
+                Piece::List(list, ", "),
+                Piece::Text("]))".into()),
+            ];
+            // An element that is NULL: COMPAT.md.
+            self.ours("beside an element that is NULL no match is false, not NULL");
+            return Expr::new(Ty::Bool, pieces);
+        }
         self.feature(if not.is_empty() { "IN list" } else { "NOT IN list" });
         if ty.family() == Family::Float {
             self.feature("IN list of floats");

@@ -67,6 +67,13 @@ pub(super) const INTEGERS: &[Function] = &[
     f("CAST(date_part('day', {}) AS bigint)", &[Tz]),
     f("CAST(extract(dow FROM {}) AS bigint)", &[Date]),
     f("CAST(({} - DATE '2024-02-28') AS bigint)", &[Date]),
+    f("CAST(extract(epoch FROM {}) AS bigint)", &[Ts]),
+    f("CAST(extract(hour FROM {}) AS bigint)", &[Ts]),
+    f("CAST(extract(minute FROM {}) AS bigint)", &[Tz]),
+    f("CAST(extract(quarter FROM {}) AS bigint)", &[Date]),
+    f("CAST(extract(week FROM {}) AS bigint)", &[Date]),
+    f("CAST(extract(doy FROM {}) AS bigint)", &[Ts]),
+    f("CAST(extract(isodow FROM {}) AS bigint)", &[Tz]),
     f("CAST(cardinality({}) AS bigint)", &[Ints]),
 ];
 
@@ -140,11 +147,27 @@ pub(super) const ARRAYS: &[Function] = &[
     f("(cardinality({}) > 1)", &[Texts]),
 ];
 
+/// Conditions between days and moments.
+pub(super) const MOMENTS: &[Function] = &[
+    f("({} < {})", &[Ts, Date]),
+    f("({} >= {})", &[Date, Ts]),
+    f("({} = {})", &[Ts, Date]),
+    f("({} > {})", &[Tz, Date]),
+    f("({} <= DATE '9999-12-31')", &[Ts]),
+    f("({} IS DISTINCT FROM {})", &[Date, Tz]),
+    f("({} < {})", &[Ts, Tz]),
+    f("(({} - INTERVAL '1 day') < {})", &[Ts, Ts]),
+];
+
 /// To timestamp.
 pub(super) const TIMESTAMPS: &[Function] = &[
     f("date_trunc('month', {})", &[Ts]),
     f("date_trunc('hour', {})", &[Ts]),
     f("date_trunc('day', {})", &[Ts]),
+    f("date_trunc('week', {})", &[Ts]),
+    f("date_trunc('quarter', {})", &[Ts]),
+    f("date_trunc('minute', {})", &[Ts]),
+    f("date_trunc('second', {})", &[Ts]),
     f("CAST({} AS timestamp)", &[Date]),
     f("({} + INTERVAL '1 day')", &[Ts]),
     f("({} - INTERVAL '1 month')", &[Ts]),
@@ -153,8 +176,12 @@ pub(super) const TIMESTAMPS: &[Function] = &[
 ];
 
 /// To timestamptz.
-pub(super) const INSTANTS: &[Function] =
-    &[f("date_trunc('day', {})", &[Tz]), f("date_trunc('year', {})", &[Tz]), f("({} + INTERVAL '2 hours')", &[Tz])];
+pub(super) const INSTANTS: &[Function] = &[
+    f("date_trunc('day', {})", &[Tz]),
+    f("date_trunc('month', {})", &[Tz]),
+    f("date_trunc('year', {})", &[Tz]),
+    f("({} + INTERVAL '2 hours')", &[Tz]),
+];
 
 /// To date.
 pub(super) const DATES: &[Function] =

@@ -1,7 +1,7 @@
 //! Relations, subqueries, whole queries.
 
 use super::{Generator, Visible};
-use crate::ast::{Body, Expr, From, Key, Order, Piece, Query, Select, quoted};
+use crate::ast::{Body, Expr, From, Key, Order, Piece, Query, SETS, Select, quoted};
 use crate::types::{Family, Kind, Ty};
 
 /// Subqueries in subqueries.
@@ -158,8 +158,15 @@ impl Generator<'_> {
                     let e = self.window(&scope, &unique);
                     s.items.push((e, None));
                 }
-                if depth == 0 && wanted.is_none() && mode == 0 && self.rng.chance(6) {
-                    s.items.push((self.scalar_subquery(&scope), None));
+                if depth == 0 && wanted.is_none() && mode == 0 && self.rng.chance(9) {
+                    let subquery = match self.rng.chance(35).then(|| self.subquery_condition(&scope)).flatten() {
+                        Some(condition) => {
+                            self.feature("EXISTS, IN or comparison with a subquery in SELECT");
+                            condition
+                        }
+                        None => self.scalar_subquery(&scope),
+                    };
+                    s.items.push((subquery, None));
                 }
             }
         }
@@ -223,9 +230,18 @@ impl Generator<'_> {
                 s.items.push((e, None));
             }
             let columns = s.group.iter().all(|e| matches!(e.pieces[..], [Piece::Text(_)]));
-            if !s.group.is_empty() && columns && self.rng.chance(25) {
-                self.feature("ROLLUP, CUBE");
-                s.sets = *self.rng.pick(&["ROLLUP", "CUBE"]);
+            // A key that comes twice in one of these: COMPAT.md.
+            let mut texts: Vec<String> = s.group.iter().map(|e| format!("{e:?}")).collect();
+            texts.sort();
+            texts.dedup();
+            if !s.group.is_empty() && columns && texts.len() == s.group.len() && self.rng.chance(25) {
+                s.sets = *self.rng.pick(&["ROLLUP", "CUBE", SETS]);
+                self.feature(if s.sets == SETS { SETS } else { "ROLLUP, CUBE" });
+                if self.rng.chance(40) {
+                    self.feature("grouping()");
+                    let key = self.rng.pick(&s.group).clone();
+                    s.items.push((Expr::of(Ty::I4, "grouping({})", vec![key]), None));
+                }
             }
             for _ in 0..self.rng.between(if s.items.is_empty() { 1 } else { 0 }, 2) {
                 let e = self.aggregate(scope);
@@ -407,34 +423,33 @@ impl Generator<'_> {
         (From::Table { name: t.name.clone(), file: t.file, alias }, columns.collect())
     }
 
+    /// A condition between a subquery's table and what is around it.
+    fn correlated(&mut self, sc: &[Visible], inner: &[Visible]) -> Option<Expr> {
+        let outer: Vec<&Visible> = sc.iter().filter(|c| c.sql.contains('.') && !c.sql.starts_with('"')).collect();
+        let mut pairs = vec![];
+        for x in inner {
+            for y in outer.iter().filter(|y| y.ty.family() == x.ty.family() && x.ty.is_ordered() && x.ty != Ty::Bool) {
+                if !matches!(x.ty.family(), Family::Own(_)) || x.ty == y.ty {
+                    pairs.push((x.clone(), (*y).clone()));
+                }
+            }
+        }
+        if pairs.is_empty() {
+            return None;
+        }
+        let (x, y) = self.rng.pick(&pairs).clone();
+        self.equality(x.ty, y.ty);
+        Some(Expr::of(Ty::Bool, "{} = {}", vec![Expr::text(x.ty, x.sql), Expr::text(y.ty, y.sql)]))
+    }
+
     /// EXISTS, IN, comparison with a scalar.
     pub(super) fn subquery_condition(&mut self, sc: &[Visible]) -> Option<Expr> {
         let (from, inner) = self.table(JOINED_ROWS_MAX, false);
-        let outer_qualified: Vec<Visible> = sc.iter().filter(|c| c.sql.contains('.') && !c.sql.starts_with('"')).cloned().collect();
         let mut s = Select { from: Some(from), ..Select::default() };
-        let correlated = |g: &mut Self| -> Option<Expr> {
-            if outer_qualified.is_empty() {
-                return None;
-            }
-            let mut pairs = vec![];
-            for x in &inner {
-                for y in outer_qualified.iter().filter(|y| y.ty.family() == x.ty.family() && x.ty.is_ordered() && x.ty != Ty::Bool) {
-                    if !matches!(x.ty.family(), Family::Own(_)) || x.ty == y.ty {
-                        pairs.push((x.clone(), y.clone()));
-                    }
-                }
-            }
-            if pairs.is_empty() {
-                return None;
-            }
-            let (x, y) = g.rng.pick(&pairs).clone();
-            g.equality(x.ty, y.ty);
-            Some(Expr::of(Ty::Bool, "{} = {}", vec![Expr::text(x.ty, x.sql), Expr::text(y.ty, y.sql)]))
-        };
         let own = if self.rng.chance(60) { Some(self.boolean(&inner, 1, false)) } else { None };
         match self.rng.below(3) {
             0 => {
-                let condition = correlated(self);
+                let condition = self.correlated(sc, &inner);
                 self.feature(if condition.is_some() { "EXISTS, correlated" } else { "EXISTS" });
                 let list: Vec<Expr> = condition.into_iter().chain(own).collect();
                 s.filter = (!list.is_empty()).then(|| Expr::new(Ty::Bool, vec![Piece::List(list, " AND ")]));
@@ -472,7 +487,7 @@ impl Generator<'_> {
                     return None;
                 }
                 let x = (*self.rng.pick(&numbers)).clone();
-                let condition = correlated(self);
+                let condition = self.correlated(sc, &inner);
                 self.feature(if condition.is_some() { "scalar subquery, correlated" } else { "scalar subquery" });
                 let list: Vec<Expr> = condition.into_iter().chain(own).collect();
                 s.filter = (!list.is_empty()).then(|| Expr::new(Ty::Bool, vec![Piece::List(list, " AND ")]));
@@ -504,9 +519,14 @@ impl Generator<'_> {
     fn scalar_subquery(&mut self, sc: &[Visible]) -> Expr {
         let (from, inner) = self.table(JOINED_ROWS_MAX, false);
         self.feature("scalar subquery in SELECT");
-        let filter = self.rng.chance(50).then(|| self.boolean(&inner, 1, false));
+        let own = self.rng.chance(50).then(|| self.boolean(&inner, 1, false));
+        let correlated = if self.rng.chance(40) { self.correlated(sc, &inner) } else { None };
+        if correlated.is_some() {
+            self.feature("scalar subquery in SELECT, correlated");
+        }
+        let list: Vec<Expr> = correlated.into_iter().chain(own).collect();
+        let filter = (!list.is_empty()).then(|| Expr::new(Ty::Bool, vec![Piece::List(list, " AND ")]));
         let items = vec![(self.counted(&inner), None)];
-        let _ = sc;
         let s = Select { items, from: Some(from), filter, ..Select::default() };
         Expr::new(Ty::I8, vec![Piece::Query(Box::new(Query::of(s)))])
     }
