@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::compute::Compute;
 use crate::error::Result;
 use crate::session::registry::QueryRegistry;
+use crate::session::spill::{self, Disk};
 use crate::session::{Session, SessionInfo, Settings};
 use crate::source::{ConnectorType, Secret};
 
@@ -81,6 +82,8 @@ pub struct Engine {
     pub unsupported: crate::system::UnsupportedQueries,
     /// The threads on which queries compute.
     pub(crate) compute: Compute,
+    /// Where rows wait that clients do not take.
+    pub(crate) spill: Arc<Disk>,
     system: RwLock<Vec<Arc<dyn SystemSchema>>>,
     next_query: AtomicU64,
 }
@@ -96,17 +99,25 @@ impl Engine {
     pub async fn open(config: EngineConfig, types: Vec<Arc<dyn ConnectorType>>) -> Result<Arc<Engine>> {
         let runtime = crate::session::runtime(config.memory_limit)?;
         let database = config.database.clone();
+        let spill = Disk::new(config.data_dir.as_deref());
         let catalog = Catalog::open(config, types).await?;
-        Ok(Arc::new(Engine {
+        let engine = Arc::new(Engine {
             catalog,
             runtime,
             database,
             queries: QueryRegistry::default(),
             unsupported: Default::default(),
             compute: Compute::start()?,
+            spill,
             system: RwLock::default(),
             next_query: AtomicU64::new(1),
-        }))
+        });
+        engine.compute.handle()?.spawn(spill::watch(Arc::downgrade(&engine)));
+        Ok(engine)
+    }
+    /// Bounds what all queries together have on disk because their clients do not read.
+    pub fn spill_at_most(&self, bytes: u64) {
+        self.spill.limit(bytes);
     }
     /// Adds a system schema; before the first session.
     pub fn add_system_schema(&self, schema: Arc<dyn SystemSchema>) {

@@ -109,6 +109,8 @@ pub struct LimitsSection {
     pub max_connections_per_role: Option<usize>,
     /// Memory of all queries together (`2GB`).
     pub memory: Option<String>,
+    /// Disk for rows that clients do not read, of all queries together (`16GB`).
+    pub spill: Option<String>,
 }
 
 /// The environment variable that may hold the key for literal secrets, instead of a file.
@@ -188,6 +190,13 @@ impl Config {
             None => Ok(DEFAULT_MEMORY),
             Some(text) => size(text).ok_or_else(|| bad(format!("limits.memory \"{text}\" is no size")).hint("Write it like 512MB or 4GB.")),
         }
+    }
+
+    /// Disk for rows that clients do not read; `None` where nothing is said.
+    pub fn spill(&self) -> Result<Option<u64>> {
+        let Some(text) = &self.limits.spill else { return Ok(None) };
+        let found = size(text).and_then(|s| u64::try_from(s).ok());
+        found.map(Some).ok_or_else(|| bad(format!("limits.spill \"{text}\" is no size")).hint("Write it like 512MB or 16GB."))
     }
 }
 

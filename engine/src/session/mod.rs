@@ -16,6 +16,7 @@ pub mod registry;
 mod run;
 mod settings;
 mod spellings;
+pub(crate) mod spill;
 pub(crate) mod state;
 mod types;
 pub(crate) mod using;
@@ -53,6 +54,7 @@ use crate::source::QueryScope;
 use crate::sql::{Statement, StatementKind};
 use kept::Kept;
 use run::{Deadline, Ending, QueryStream};
+use spill::SpillingStream;
 use verify::Verifier;
 
 /// Who is connected, from where.
@@ -393,6 +395,11 @@ impl Session {
             Ok((schema, stream, tag)) => {
                 let stream = match verifier {
                     Some(v) => v.watch(stream),
+                    None => stream,
+                };
+                let limits = spill::Limits::of(&self.settings.read());
+                let stream = match limits {
+                    Some(limits) => Box::pin(SpillingStream::new(stream, limits, &self.engine, scope.clone(), record.clone())?) as _,
                     None => stream,
                 };
                 let stream = QueryStream::new(stream, schema.clone(), ending, deadline);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::pushdown::remote::RemoteQuery;
 use crate::pushdown::report::Report;
 use crate::session::SessionInfo;
+use crate::session::spill::Waiting;
 use crate::source::RemoteStats;
 
 /// Finished queries that are remembered.
@@ -50,6 +51,8 @@ pub struct QueryRecord {
     started: Instant,
     plan: OnceLock<&'static str>,
     rows: AtomicU64,
+    spilled: AtomicU64,
+    waiting: OnceLock<Weak<Waiting>>,
     end: Mutex<Option<(QueryState, Duration)>>,
     remotes: Mutex<Vec<Arc<RemoteRecord>>>,
 }
@@ -102,6 +105,8 @@ impl QueryRecord {
             started: Instant::now(),
             plan: OnceLock::new(),
             rows: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            waiting: OnceLock::new(),
             end: Mutex::default(),
             remotes: Mutex::default(),
         })
@@ -131,6 +136,20 @@ impl QueryRecord {
     /// Rows sent.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+    pub(crate) fn add_spilled(&self, bytes: u64) {
+        self.spilled.fetch_add(bytes, Ordering::Relaxed);
+    }
+    /// Bytes of rows that were put on disk because the client did not take them.
+    pub fn spilled(&self) -> u64 {
+        self.spilled.load(Ordering::Relaxed)
+    }
+    /// The rows that wait for the client.
+    pub(crate) fn rows_wait(&self, rows: Weak<Waiting>) {
+        let _ = self.waiting.set(rows);
+    }
+    pub(crate) fn waiting_rows(&self) -> Option<Arc<Waiting>> {
+        self.waiting.get()?.upgrade()
     }
     /// How it stands.
     pub fn state(&self) -> QueryState {

@@ -18,6 +18,8 @@ pub enum SettingKind {
     Integer(i64, i64),
     /// Milliseconds, with Postgres's units (`5s`, `2min`); 0 is off.
     Milliseconds,
+    /// Bytes, with Postgres's units (`64MB`, `4GB`).
+    Bytes,
     /// One of these words, in any case.
     OneOf(&'static [&'static str]),
     /// A time zone name or offset.
@@ -45,7 +47,7 @@ const fn spec(name: &'static str, default: &'static str, kind: SettingKind, doc:
     SettingSpec { name, default, kind, doc }
 }
 
-use SettingKind::{Bool, Integer, Milliseconds, OneOf, ReadOnly, Text, TimeZone};
+use SettingKind::{Bool, Bytes, Integer, Milliseconds, OneOf, ReadOnly, Text, TimeZone};
 
 const ISOLATION: &[&str] = &["serializable", "repeatable read", "read committed", "read uncommitted"];
 const LEVELS: &[&str] =
@@ -83,6 +85,13 @@ pub const SETTINGS: &[SettingSpec] = &[
         OneOf(&["connector", "off", "query"]),
         "query: all remote queries of a statement to one connector see one state of it; connector: as its option says.",
     ),
+    spec(
+        "fjord.spill_after",
+        "30s",
+        Milliseconds,
+        "When a client has taken no rows for so long, the rest goes to disk, so that no source waits; 0 is never.",
+    ),
+    spec("fjord.spill_size_max", "4GB", Bytes, "Most rows of a statement on disk; beyond, the source waits for the client."),
     spec("fjord.verify", "off", Bool, "Run each query pushed and local; an error at the end of the rows where the answers differ."),
     spec("idle_in_transaction_session_timeout", "0", Milliseconds, "Ends a session that idles in a transaction."),
     spec("idle_session_timeout", "0", Milliseconds, "Ends an idle session."),
@@ -189,6 +198,10 @@ impl Settings {
     pub fn duration(&self, name: &str) -> Option<Duration> {
         self.get(name).and_then(parse_milliseconds).filter(|ms| *ms > 0).map(Duration::from_millis)
     }
+    /// A size in bytes.
+    pub fn bytes(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(parse_bytes)
+    }
     /// The schemas of `search_path`, `$user` replaced.
     pub fn search_path(&self, user: &str) -> Vec<String> {
         let text = self.get("search_path").unwrap_or_default();
@@ -240,6 +253,11 @@ fn check(spec: &SettingSpec, value: &str) -> Result<String> {
             let ms = parse_milliseconds(value)
                 .ok_or_else(|| invalid(spec, value).hint("Valid units are \"us\", \"ms\", \"s\", \"min\", \"h\" and \"d\"."))?;
             Ok(show_milliseconds(ms))
+        }
+        Bytes => {
+            let bytes =
+                parse_bytes(value).ok_or_else(|| invalid(spec, value).hint("Valid units are \"B\", \"kB\", \"MB\", \"GB\" and \"TB\"."))?;
+            Ok(show_bytes(bytes))
         }
         OneOf(words) => words
             .iter()
@@ -324,6 +342,28 @@ fn show_milliseconds(ms: u64) -> String {
     if ms == 0 { "0".into() } else { format!("{ms}ms") }
 }
 
+const SIZES: [(&str, u64); 4] = [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10)];
+
+fn parse_bytes(value: &str) -> Option<u64> {
+    let v = value.trim();
+    let split = v.find(|c: char| !c.is_ascii_digit()).unwrap_or(v.len());
+    let number: u64 = v[..split].parse().ok()?;
+    let factor = match v[split..].trim() {
+        "" | "B" => 1,
+        unit => SIZES.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    number.checked_mul(factor).filter(|b| i64::try_from(*b).is_ok())
+}
+
+/// With the largest unit that divides it.
+fn show_bytes(bytes: u64) -> String {
+    match SIZES.iter().find(|(_, size)| bytes > 0 && bytes.is_multiple_of(*size)) {
+        Some((unit, size)) => format!("{}{unit}", bytes / size),
+        None if bytes == 0 => "0".into(),
+        None => format!("{bytes}B"),
+    }
+}
+
 /// The canonical name of a zone: an IANA name in its own spelling, or `UTC`, or an offset as `+02:00`.
 fn time_zone(value: &str) -> Option<String> {
     let v = value.trim().trim_matches('\'');
@@ -401,6 +441,9 @@ mod tests {
             ("datestyle", "iso, dmy", "ISO, DMY"),
             ("fjord.pushdown", "false", "off"),
             ("extra_float_digits", "3", "3"),
+            ("fjord.spill_size_max", "2048MB", "2GB"),
+            ("fjord.spill_size_max", "1000", "1000B"),
+            ("fjord.spill_after", "0", "0"),
             ("my.own", "x", "x"),
             ("transaction_isolation", "REPEATABLE READ", "repeatable read"),
         ] {
@@ -413,6 +456,8 @@ mod tests {
             ("server_version", "1", SqlState::CANT_CHANGE_RUNTIME_PARAM),
             ("statement_timeout", "5 parsecs", SqlState::INVALID_PARAMETER_VALUE),
             ("extra_float_digits", "9", SqlState::INVALID_PARAMETER_VALUE),
+            ("fjord.spill_size_max", "4 gigs", SqlState::INVALID_PARAMETER_VALUE),
+            ("fjord.spill_size_max", "9000000TB", SqlState::INVALID_PARAMETER_VALUE),
             ("timezone", "Mars/Olympus", SqlState::INVALID_PARAMETER_VALUE),
             ("standard_conforming_strings", "off", SqlState::FEATURE_NOT_SUPPORTED),
             ("client_encoding", "LATIN1", SqlState::FEATURE_NOT_SUPPORTED),

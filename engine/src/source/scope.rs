@@ -105,6 +105,15 @@ impl QueryScope {
         // One type a connector: another would be a mistake of the source, and gets one that nobody shares.
         kept.downcast().unwrap_or_default()
     }
+    /// A source works for the query still, or keeps something for it.
+    pub fn keeps_sources_busy(&self) -> bool {
+        self.remotes.lock().iter().any(|r| !r.is_done()) || !self.shared.lock().is_empty()
+    }
+    /// All rows have been read: what sources keep for the query may go, although it lives on.
+    pub fn leave_sources(&self) {
+        let kept = std::mem::take(&mut *self.shared.lock());
+        drop(kept);
+    }
     /// Takes what has come since the last call.
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut *self.notices.lock())

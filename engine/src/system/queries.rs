@@ -38,6 +38,7 @@ impl SystemTable for Queries {
             field("sqlstate", DataType::Utf8, true, TEXT),
             field("error", DataType::Utf8, true, TEXT),
             field("plan", DataType::Utf8, true, TEXT),
+            field("spilled_bytes", DataType::Int64, false, INT8),
         ]))
     }
     fn rows(&self, engine: &Arc<Engine>, _session: &SessionInfo) -> Result<RecordBatch> {
@@ -77,6 +78,7 @@ impl SystemTable for Queries {
                 Arc::new(failure(|s, _| s.clone())),
                 Arc::new(failure(|_, m| m.clone())),
                 Arc::new(StringArray::from_iter(all.iter().map(|q| q.plan()))),
+                number(&|q| q.spilled()),
             ],
         )
     }

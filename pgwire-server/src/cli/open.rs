@@ -44,6 +44,9 @@ pub async fn server(args: &StoreArgs, config: &Config, insecure: bool) -> Result
     if let Some(least) = config.log_slow_statements()? {
         engine.queries.log_slower_than(least);
     }
+    if let Some(bytes) = config.spill()? {
+        engine.spill_at_most(bytes);
+    }
     let max = config.limits.max_connections.unwrap_or(MAX_CONNECTIONS).max(1);
     let sessions = SessionRegistry::limited(max, config.limits.max_connections_per_role.unwrap_or(max).max(1));
     crate::connectors::add_system_schemas(&engine, &sessions);
