@@ -12,6 +12,7 @@ mod column;
 mod copy;
 mod lookup;
 mod numeric;
+mod pages;
 mod read;
 mod rows;
 pub(crate) mod snapshot;

@@ -135,12 +135,15 @@ pub(super) fn unchanged_text(tables: &[(String, String)]) -> Result<String> {
         locks.push_str(&format!("SELECT FROM {name} WHERE false; "));
         names.push(format!("{}::pg_catalog.regclass", text_literal(&name)?));
     }
-    // Views have no file. A table that was made after the snapshot has no row there.
+    // Views have no file. A table that was made after the snapshot has no row there. pg_partition_tree locks the leaves of a partitioned table.
+    let names = names.join(", ");
     Ok(format!(
-        "{locks}SELECT count(*) = {} AND bool_and(coalesce(c.relfilenode = 0 OR c.relfilenode = pg_catalog.pg_relation_filenode(c.oid), true)) \
-         FROM pg_catalog.pg_class c WHERE c.oid IN ({})",
+        "{locks}SELECT count(*) FILTER (WHERE t.named) = {} \
+         AND bool_and(coalesce(c.relfilenode = 0 OR c.relfilenode = pg_catalog.pg_relation_filenode(c.oid), true)) \
+         FROM (SELECT n AS oid, true AS named FROM unnest(ARRAY[{names}]) n \
+         UNION ALL SELECT p.relid, false FROM unnest(ARRAY[{names}]) n, pg_catalog.pg_partition_tree(n) p WHERE p.relid <> n) t \
+         JOIN pg_catalog.pg_class c ON c.oid = t.oid",
         tables.len(),
-        names.join(", ")
     ))
 }
 

@@ -5,6 +5,10 @@
 //! checked that the table's file is the snapshot's. Readers take ranges from a queue: one that comes late, or finds no free connection, leaves its
 //! share to the others, so nobody waits and no row depends on how many there are.
 //!
+//! A partitioned table is read by the same conditions on its root: a range takes these pages of every leaf. So rights, row security and the order of
+//! columns are the root's, as for one reader; and the leaves are those that the coordinator has seen and locked: a table that is attached meanwhile
+//! would otherwise be read from the next range on.
+//!
 //! Bounds: readers are at most those that were planned; connections beyond the first two are only taken while the pool has some to spare.
 
 use std::collections::VecDeque;
@@ -15,33 +19,30 @@ use fjord_engine::source::{RemoteRequest, TableInfo, TableKind};
 use fjord_engine::{Result, SqlState};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
-use tokio_postgres::SimpleQueryMessage;
 
+use super::pages::{Range, Stored, Told, ranges};
 use super::read::{Failure, Step, copy, pass_on, report, until_cancelled, whole};
 use super::rows::Batches;
 use super::snapshot::{self, ATTEMPTS, Coordinator};
 use super::{By, Counters, Held, Job, ReaderStream};
 use crate::error::is_broken;
 use crate::pool::Connection;
-use crate::render::{table_name, text_literal};
 use crate::source::{Inner, job_of, render};
 
 /// A second reader pays from so much on, for each reader.
 const READER_BYTES_MIN: u64 = 16 << 20;
-/// Ranges for each reader, so that one that is slow does not hold up the others,
-const RANGES_PER_READER: u64 = 4;
-/// but none of less than so many pages (8 MiB).
-const RANGE_PAGES_MIN: u64 = 1_024;
 /// The oldest server that scans a range of TIDs without reading the whole table.
 const VERSION_MIN: u32 = 140_000;
 
 /// Operators of ours: the table's page is at least, or less than, their argument.
 pub(crate) const CTID_FROM: &str = "ctid_from";
 pub(crate) const CTID_TO: &str = "ctid_to";
+/// The row is of one of these leaves of a partitioned table.
+pub(crate) const LEAVES: &str = "leaves";
 
 /// How many readers a query is planned for: 1 where it is read as a whole.
 pub(crate) fn readers(inner: &Inner, rel: &Rel, table: &TableInfo, rows: Option<u64>, most: Option<usize>) -> usize {
-    let stored = matches!(table.kind, TableKind::Table | TableKind::MaterializedView) && !table.row_security;
+    let stored = matches!(table.kind, TableKind::Table | TableKind::MaterializedView | TableKind::Partitioned) && !table.row_security;
     let new_enough = inner.pool.facts().is_some_and(|f| f.version_num >= VERSION_MIN);
     let (Some(bytes), true, true, false) = (table.bytes, stored, new_enough, inner.pool.pooled()) else { return 1 };
     if scanned(rel).is_none() {
@@ -64,11 +65,13 @@ fn scanned(rel: &Rel) -> Option<(&str, &str)> {
     }
 }
 
-/// The same over a range of pages.
-fn within(rel: &Rel, (from, to): (u64, Option<u64>)) -> Rel {
+/// The same over a range of pages, of these leaves where it is partitioned.
+fn within(rel: &Rel, (from, to): Range, leaves: &[u32]) -> Rel {
     match rel {
-        Rel::Filter { input, predicate } => Rel::Filter { input: Box::new(within(input, (from, to))), predicate: predicate.clone() },
-        Rel::Project { input, exprs } => Rel::Project { input: Box::new(within(input, (from, to))), exprs: exprs.clone() },
+        Rel::Filter { input, predicate } => {
+            Rel::Filter { input: Box::new(within(input, (from, to), leaves)), predicate: predicate.clone() }
+        }
+        Rel::Project { input, exprs } => Rel::Project { input: Box::new(within(input, (from, to), leaves)), exprs: exprs.clone() },
         scan => {
             let ty = RemoteType {
                 name: "bigint".into(),
@@ -77,29 +80,22 @@ fn within(rel: &Rel, (from, to): (u64, Option<u64>)) -> Rel {
                 nullable: false,
                 text: None,
             };
-            let bound = |name: &str, page| {
-                let page = Scalar::Literal(Value::UInt(page), ty.clone());
-                Scalar::call(Op::Source(name.into()), vec![page], RemoteType::boolean(false))
-            };
-            let predicate = match to {
-                None => bound(CTID_FROM, from),
-                Some(to) if from == 0 => bound(CTID_TO, to),
-                Some(to) => Scalar::call(Op::And, vec![bound(CTID_FROM, from), bound(CTID_TO, to)], RemoteType::boolean(false)),
-            };
+            let number = |n: u64| Scalar::Literal(Value::UInt(n), ty.clone());
+            let call = |name: &str, args| Scalar::call(Op::Source(name.into()), args, RemoteType::boolean(false));
+            let mut all = vec![];
+            if from > 0 {
+                all.push(call(CTID_FROM, vec![number(from)]));
+            }
+            if let Some(to) = to {
+                all.push(call(CTID_TO, vec![number(to)]));
+            }
+            if !leaves.is_empty() {
+                all.push(call(LEAVES, leaves.iter().map(|l| number(u64::from(*l))).collect()));
+            }
+            let predicate = if all.len() == 1 { all.remove(0) } else { Scalar::call(Op::And, all, RemoteType::boolean(false)) };
             Rel::Filter { input: Box::new(scan.clone()), predicate }
         }
     }
-}
-
-/// The pages of a table as ranges, the last without an end. Empty where one reader is as good.
-fn ranges(pages: u64, readers: usize) -> VecDeque<(u64, Option<u64>)> {
-    let readers = readers as u64;
-    let size = pages.div_ceil((readers * RANGES_PER_READER).max(1)).max(RANGE_PAGES_MIN);
-    let count = pages / size;
-    if count < 2 || readers < 2 {
-        return VecDeque::new();
-    }
-    (0..count).map(|i| (i * size, (i + 1 < count).then_some((i + 1) * size))).collect()
 }
 
 /// One query that several streams read.
@@ -122,7 +118,9 @@ struct Begun {
 /// What is left to do.
 #[derive(Default)]
 struct Left {
-    ranges: VecDeque<(u64, Option<u64>)>,
+    ranges: VecDeque<Range>,
+    /// Of a partitioned table.
+    leaves: Arc<[u32]>,
     spare: Vec<Connection>,
     reading: usize,
     /// There until all have ended.
@@ -192,7 +190,7 @@ impl Split {
         let extras = futures::future::join_all((0..self.readers).map(|_| pool.acquire_extra()));
         let (coordinated, extras) = tokio::join!(self.coordinate(&job, first, shared.as_deref()), extras);
         let spare: Vec<Connection> = extras.into_iter().flatten().collect();
-        let (coordinator, pages) = match coordinated? {
+        let (coordinator, stored) = match coordinated? {
             Ok(both) => both,
             Err(connection) => {
                 spare.into_iter().for_each(Connection::release);
@@ -203,7 +201,7 @@ impl Split {
                 return Ok(single(job, connection));
             }
         };
-        let ranges = ranges(pages, spare.len());
+        let ranges = ranges(&stored.pages, spare.len());
         if ranges.is_empty() {
             spare.into_iter().for_each(Connection::release);
             let connection = match coordinator.into_connection().await {
@@ -213,30 +211,20 @@ impl Split {
             return Ok(single(job, connection));
         }
         job.stats.split(ranges.len());
-        let left = Left { ranges, spare, reading: 0, coordinator: Some(Arc::new(coordinator)) };
+        let left = Left { ranges, leaves: stored.leaves.into(), spare, reading: 0, coordinator: Some(Arc::new(coordinator)) };
         Ok(Begun { job, single: Mutex::new(None), left: Mutex::new(left) })
     }
 
-    /// A coordinator for the table and the table's size in pages; the inner error gives the connection back: to be read as a whole.
+    /// A coordinator for the table and the table's pages; the inner error gives the connection back: to be read as a whole.
     async fn coordinate(
         &self,
         job: &Job,
         mut connection: Connection,
         shared: Option<&Coordinator>,
-    ) -> Result<Result<(Coordinator, u64), Option<Connection>>> {
+    ) -> Result<Result<(Coordinator, Stored), Option<Connection>>> {
         let origin = &self.inner.origin;
         let Some((schema, table)) = scanned(&self.rel) else { return Ok(Err(Some(connection))) };
-        let name = table_name(schema, table)?;
-        // EXPLAIN locks the table as the query itself will, and tells whether the source would read it through: through an index it is quick.
-        let questions = format!(
-            "EXPLAIN (COSTS OFF) {}; \
-             SELECT 'table', c.relkind IN ('r', 'm') AND a.amname = 'heap' AND NOT c.relhassubclass AND c.relfilenode <> 0, \
-             c.relfilenode = pg_catalog.pg_relation_filenode(c.oid), \
-             pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::pg_catalog.int8 \
-             FROM pg_catalog.pg_class c JOIN pg_catalog.pg_am a ON a.oid = c.relam WHERE c.oid = {}::pg_catalog.regclass",
-            job.text,
-            text_literal(&name)?
-        );
+        let questions = Stored::questions(&job.text, schema, table)?;
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -252,25 +240,11 @@ impl Split {
                 // Not every platform exports snapshots. If the query itself is wrong, it will say so when it runs.
                 Err(_) => return Ok(Err(None)),
             };
-            let text = |i: usize, j: usize| match answers.get(i) {
-                Some(SimpleQueryMessage::Row(r)) => r.try_get(j).ok().flatten(),
-                _ => None,
+            let again = match Stored::of(&answers) {
+                Told::Ranges(stored) => return Ok(Ok((coordinator, stored))),
+                Told::Whole => false,
+                Told::Rewritten => true,
             };
-            let rows = || 0..answers.len();
-            let scan = rows().filter_map(|i| text(i, 0)).any(|line| line.contains("Seq Scan on"));
-            let about = rows().find(|i| text(*i, 0) == Some("table") && text(*i, 1).is_some());
-            let pages: Option<u64> = about.and_then(|i| text(i, 3)).and_then(|p| p.parse().ok());
-            let fits = about.and_then(|i| text(i, 1)) == Some("t");
-            let same = about.and_then(|i| text(i, 2)) == Some("t");
-            if same
-                && fits
-                && scan
-                && let Some(pages) = pages
-            {
-                return Ok(Ok((coordinator, pages)));
-            }
-            // Without a row the table is younger than the snapshot.
-            let again = about.is_none() || (fits && !same);
             let Some(free) = coordinator.into_connection().await else { return Ok(Err(None)) };
             if !again {
                 return Ok(Err(Some(free)));
@@ -288,6 +262,7 @@ impl Split {
         let (origin, job) = (&self.inner.origin, &begun.job);
         let Some(coordinator) = begun.left.lock().coordinator.clone() else { return Ok(()) };
         let Some(mut connection) = begun.left.lock().spare.pop() else { return Ok(()) };
+        let leaves = begun.left.lock().leaves.clone();
         let mut batches = Batches::new(origin, job)?;
         let (mut opened, mut sent) = (false, false);
         loop {
@@ -300,7 +275,7 @@ impl Split {
             }
             // What has tightened since the last range goes with this one.
             let narrowed = self.request.narrowing.as_ref().map(|n| n.now());
-            let (text, _) = render(&self.inner, &within(narrowed.as_ref().unwrap_or(&self.rel), range))?;
+            let (text, _) = render(&self.inner, &within(narrowed.as_ref().unwrap_or(&self.rel), range, &leaves))?;
             loop {
                 let step = Step {
                     opening: (!opened).then(|| coordinator.import()),
@@ -373,29 +348,5 @@ impl<'a> Reader<'a> {
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
         self.end();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_cover_all_pages_once() {
-        for pages in [0, 1, 2_047, 2_048, 5_000, 100_000, u64::from(u32::MAX)] {
-            for readers in 0..9 {
-                let ranges = ranges(pages, readers);
-                assert!(ranges.len() != 1 && ranges.len() <= readers * 4, "{pages} {readers}");
-                let mut next = Some(0);
-                for (from, to) in &ranges {
-                    assert_eq!(Some(*from), next, "{pages} {readers}");
-                    assert!(to.is_none_or(|t| t - from >= RANGE_PAGES_MIN && t <= pages));
-                    next = *to;
-                }
-                assert_eq!(next.is_none(), !ranges.is_empty());
-            }
-        }
-        assert!(ranges(2_047, 2).is_empty());
-        assert_eq!(ranges(2_048, 2).len(), 2);
     }
 }

@@ -9,7 +9,7 @@ use crate::dialect::{
     AFTER_CHRIST, AS_WIDE, AVERAGE, BACK, DAYS_BETWEEN, ESCAPED, EXTRACT, FINITE, FORWARD, LOOKS_LIKE, MIDNIGHT, OPERATORS, TRUNCATE,
     WIDEN_16, WIDEN_32, WRITTEN, pattern,
 };
-use crate::reader::split::{CTID_FROM, CTID_TO};
+use crate::reader::split::{CTID_FROM, CTID_TO, LEAVES};
 
 /// The text of an expression.
 #[derive(Debug, Clone)]
@@ -107,6 +107,7 @@ pub(super) fn scalar(scalar_: &Scalar, columns: &[Text], place: Place) -> Result
                     "same_numeric" | "float_order" | AS_WIDE => arg(0, Place::Alone),
                     CTID_FROM => page(">=", args),
                     CTID_TO => page("<", args),
+                    LEAVES => leaves(args),
                     "not_ascii" => {
                         let a = arg(0, Place::Alone)?.sql;
                         Ok(Text::compound(format!("octet_length({a}) <> char_length({a})")))
@@ -167,6 +168,16 @@ fn page(sign: &str, args: &[Scalar]) -> Result<Text> {
         [Scalar::Literal(Value::UInt(page), _)] => Ok(Text::compound(format!("ctid {sign} '({page},0)'::tid"))),
         _ => Err(SqlError::internal("a range of pages without a page")),
     }
+}
+
+/// The leaves of a partitioned table.
+fn leaves(args: &[Scalar]) -> Result<Text> {
+    let oid = |s: &Scalar| match s {
+        Scalar::Literal(Value::UInt(oid), _) => Ok(oid.to_string()),
+        _ => Err(SqlError::internal("a leaf without an OID")),
+    };
+    let oids = args.iter().map(oid).collect::<Result<Vec<_>>>()?;
+    Ok(Text::compound(format!("tableoid = ANY ('{{{}}}'::oid[])", oids.join(","))))
 }
 
 fn list(word: &str, args: &[Scalar], columns: &[Text]) -> Result<Text> {
