@@ -81,6 +81,8 @@ async fn clients_cut_at_any_byte_leave_the_server_well() {
 async fn a_client_that_does_not_read_holds_nobody_up() {
     let world = World::start("").unwrap();
     let lazy = world.fjord.client().await.unwrap();
+    // For long it would read none, and have the rest put on disk.
+    lazy.batch_execute("SET fjord.spill_after = 0").await.unwrap();
     let rows = lazy.query_raw("SELECT id, filler FROM pg.public.big", Vec::<i32>::new()).await.unwrap();
     futures::pin_mut!(rows);
     // The first row is there, and of the 50 MB only so much is read from the source as Fjord's own buffers and the kernel's hold.
