@@ -92,7 +92,7 @@ fn overlaps(left: &ListArray, right: &ListArray) -> Result<BooleanArray> {
     let (a, b) = (comparable(left.values()), comparable(right.values()));
     let b = if a.data_type() == b.data_type() { b } else { cast(&b, a.data_type())? };
     let converter = RowConverter::new(vec![SortField::new(a.data_type().clone())])?;
-    let (of_a, of_b) = (converter.convert_columns(&[a.clone()])?, converter.convert_columns(&[b.clone()])?);
+    let (of_a, of_b) = (converter.convert_columns(std::slice::from_ref(&a))?, converter.convert_columns(std::slice::from_ref(&b))?);
     let range = |list: &ListArray, i: usize| list.value_offsets()[i] as usize..list.value_offsets()[i + 1] as usize;
     Ok((0..left.len())
         .map(|i| (left.is_valid(i) && right.is_valid(i)).then(|| meet((&a, &of_a, range(left, i)), (&b, &of_b, range(right, i)))))
