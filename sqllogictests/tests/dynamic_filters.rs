@@ -224,6 +224,35 @@ async fn a_filter_that_never_completes_is_not_waited_for() {
     }
 }
 
+/// A plan with a recursive term runs its joins again and again, and DataFusion has them make no filter then. A scan that kept that of the first plan would
+/// wait for it in every round.
+#[tokio::test]
+async fn a_plan_that_runs_again_waits_for_no_filter_of_before() {
+    let s = setup().await;
+    rows(&s.client, "SET fjord.dynamic_filter_wait = '20s'").await;
+    let sql = "WITH RECURSIVE below(id) AS (SELECT 1 UNION ALL SELECT b.id + 1 FROM below b, right_.public.one o \
+               JOIN left_.public.facts f ON f.id = o.id WHERE b.id < f.id - 70 AND length(f.note) > b.id - 9) SELECT count(*), max(id) FROM below";
+    let plan = rows(&s.client, &format!("EXPLAIN {sql}")).await.join("\n");
+    assert!(plan.contains("dynamic_filters=1"), "the test is about a scan with a filter:\n{plan}");
+    let begun = Instant::now();
+    assert_eq!(rows(&s.client, sql).await, ["7|7"]);
+    // Six or seven rounds, each of which would wait.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+/// DataFusion can read a join's probe side ahead of its build side: before there is a filter.
+#[tokio::test]
+async fn the_side_that_is_probed_is_not_read_before_the_other() {
+    let s = setup().await;
+    let sql = "SELECT f.id, f.note FROM right_.public.one l JOIN left_.public.facts f ON l.id = f.id";
+    s.check(sql, "facts").await;
+    // It does not help to wait: nobody does.
+    rows(&s.client, "SET fjord.dynamic_filter_wait = 0").await;
+    s.proxy.latency(Duration::from_millis(150));
+    let sent = s.check(sql, "facts").await;
+    assert!(sent.text.contains("77") && sent.rows <= 1, "{} rows for {}", sent.rows, sent.text);
+}
+
 #[tokio::test]
 async fn the_wait_for_a_filter_is_bounded() {
     let s = setup().await;

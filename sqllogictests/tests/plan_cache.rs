@@ -282,6 +282,24 @@ async fn literals_that_change_find_what_planning_anew_finds() {
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
 }
 
+/// A uuid is a text to DataFusion, so where it compares them itself the spelling counts.
+#[tokio::test]
+async fn a_value_in_another_spelling_is_found_where_nothing_is_pushed() {
+    let (_postgres, _fjord, c) = setup(NASTY).await;
+    let by = |value: &str| format!("SELECT id FROM src.public.nasty WHERE u = '{value}'");
+    let stored = one(&c, "SELECT u FROM src.public.nasty WHERE u IS NOT NULL AND u::text ~ '[a-f]' ORDER BY id LIMIT 1").await;
+    let wanted = rows(&c, &by(&stored)).await;
+    assert!(!wanted.is_empty());
+    rows(&c, "SET fjord.pushdown = off").await;
+    rows(&c, "PREPARE p(uuid) AS SELECT id FROM src.public.nasty WHERE u = $1").await;
+    for spelling in [stored.clone(), stored.to_uppercase(), format!("{{{stored}}}"), stored.replace('-', "")] {
+        assert_eq!(rows(&c, &by(&spelling)).await, wanted, "{spelling}");
+        assert_eq!(rows(&c, &format!("EXECUTE p('{spelling}')")).await, wanted, "{spelling}");
+    }
+    assert_eq!(answer(&c, &by("no uuid")).await, Err("22P02".into()));
+    assert_eq!(answer(&c, "EXECUTE p('no uuid')").await, Err("22P02".into()));
+}
+
 const SHOP: &str = "
     CREATE TABLE users (id int PRIMARY KEY, name text, joined timestamptz);
     INSERT INTO users SELECT i, 'user ' || i, timestamptz '2024-01-01 00:00Z' + i * interval '1 hour' FROM generate_series(1, 2000) i;
