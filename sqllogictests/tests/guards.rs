@@ -175,6 +175,82 @@ async fn a_key_that_a_join_repeats_decides_no_sort() {
     }
 }
 
+/// GROUP BY a primary key lets the table's other columns be named: where, and with what rows, Postgres says.
+#[tokio::test]
+async fn group_by_a_key_is_what_it_is_in_postgres() {
+    let s = setup().await;
+    s.postgres
+        .psql(
+            "CREATE TABLE person (id int PRIMARY KEY, name text, born date, score float8, \"Odd \"\"Name\" text); \
+             CREATE TABLE visit (person_id int, day date, place text, n int, PRIMARY KEY (person_id, day)); \
+             CREATE TABLE no_key (id int, name text); CREATE TABLE uniq (id int UNIQUE NOT NULL, name text); \
+             CREATE TABLE late (id int PRIMARY KEY DEFERRABLE, name text); \
+             INSERT INTO person VALUES (1, 'ann', '2001-01-01', 'NaN', 'a'), (2, 'bob', NULL, '-1.5', NULL), (3, 'ann', '2001-01-01', 0, 'a'), (4, NULL, NULL, NULL, 'A'); \
+             INSERT INTO visit VALUES (1, '2024-01-01', 'x', 1), (1, '2024-01-02', 'y', 2), (2, '2024-01-01', 'x', 3), (9, '2024-01-01', 'z', 4); \
+             INSERT INTO no_key VALUES (1, 'a'); INSERT INTO uniq VALUES (1, 'a'); INSERT INTO late VALUES (1, 'a')",
+        )
+        .unwrap();
+    s.rows("ALTER CONNECTOR src REFRESH SCHEMA").await.unwrap();
+    s.rows("SET search_path = src").await.unwrap();
+    let source = s.postgres.client().await.unwrap();
+    let (mut refused, mut differ) = (0, vec![]);
+    for sql in [
+        "SELECT name, born, count(*) FROM person GROUP BY id",
+        "SELECT id, name, score, \"Odd \"\"Name\" FROM person GROUP BY id",
+        "SELECT * FROM person GROUP BY id",
+        "SELECT p.* FROM person p GROUP BY p.id",
+        "SELECT upper(name) || id FROM person GROUP BY id HAVING born IS NOT NULL",
+        "SELECT count(*) FROM person GROUP BY id ORDER BY name NULLS FIRST, id",
+        "SELECT p.name, count(v.day), sum(v.n) FROM person p LEFT JOIN visit v ON v.person_id = p.id GROUP BY p.id",
+        "SELECT p.name, v.place FROM person p JOIN visit v ON v.person_id = p.id GROUP BY p.id, v.person_id, v.day",
+        "SELECT p.name, max(v.place) FROM visit v LEFT JOIN person p ON v.person_id = p.id GROUP BY p.id",
+        "SELECT p.name, count(*) FROM visit v FULL JOIN person p ON v.person_id = p.id GROUP BY p.id",
+        "SELECT person_id, day, place FROM visit GROUP BY day, person_id",
+        "SELECT a.name, b.name FROM person a JOIN person b ON a.name = b.name GROUP BY a.id, b.id",
+        "SELECT name FROM (SELECT name, count(*) AS n FROM person GROUP BY id) x WHERE n = 1",
+        "SELECT id, name FROM person GROUP BY 1",
+        "SELECT name, count(*) FILTER (WHERE score > 0) FROM person GROUP BY id",
+        "SELECT name, sum(count(*)) OVER (ORDER BY id) FROM person GROUP BY id",
+        "SELECT name, (SELECT count(*) FROM visit v WHERE v.person_id = p.id) FROM person p GROUP BY id",
+        "WITH person AS (SELECT * FROM no_key) SELECT id, count(name) FROM person GROUP BY id",
+        // What Postgres refuses.
+        "SELECT place FROM visit GROUP BY day",
+        "SELECT v.place FROM person p JOIN visit v ON v.person_id = p.id GROUP BY p.id",
+        "SELECT name FROM no_key GROUP BY id",
+        "SELECT name FROM uniq GROUP BY id",
+        "SELECT name FROM late GROUP BY id",
+        "SELECT name FROM (SELECT * FROM person) p GROUP BY id",
+        "SELECT b.name FROM person a JOIN person b ON a.id = b.id GROUP BY a.id",
+        "SELECT name FROM person GROUP BY id + 0",
+        "WITH person AS (SELECT * FROM no_key) SELECT name FROM person GROUP BY id",
+    ] {
+        let want = match source.simple_query(sql).await {
+            Ok(all) => {
+                let mut rows: Vec<String> = all
+                    .iter()
+                    .filter_map(|m| match m {
+                        SimpleQueryMessage::Row(r) => Some((0..r.len()).map(|i| r.get(i).unwrap_or("NULL")).collect::<Vec<_>>().join("|")),
+                        _ => None,
+                    })
+                    .collect();
+                rows.sort();
+                Ok(rows)
+            }
+            Err(e) => Err(e.as_db_error().unwrap().code().code().to_string()),
+        };
+        refused += usize::from(want.is_err());
+        let got = s.both(sql).await.map(|mut rows| {
+            rows.sort();
+            rows
+        });
+        if got != want {
+            differ.push(format!("{sql}\n    fjord {got:?}\n    postgres {want:?}"));
+        }
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    assert_eq!(refused, 9);
+}
+
 #[tokio::test]
 async fn a_literal_finer_than_a_microsecond_is_not_cut() {
     let s = setup().await;
