@@ -54,6 +54,8 @@ fn views_have_the_columns_that_planning_finds() {
     assert!(s.fjord.psql_script(&[], "\\d+ rich").unwrap().contains("View definition:\nSELECT u.id"), "no definition");
     let listed = "SELECT table_name, column_name, ordinal_position, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 3";
     let all = s.fjord.psql(listed).unwrap();
+    let counts = "SELECT relname, relnatts FROM pg_class WHERE relkind = 'v' AND relnamespace = 'public'::regnamespace ORDER BY 1";
+    assert_eq!(s.fjord.psql(counts).unwrap().trim(), "looks|1\nrich|4\ntext|2");
     assert!(all.starts_with("looks|attname|1|name\nrich|id|1|integer\n") && all.trim().ends_with("text|v|2|character varying"), "{all}");
 
     // A view that no longer plans is listed, without columns; the others keep theirs.
@@ -62,6 +64,47 @@ fn views_have_the_columns_that_planning_finds() {
     assert_eq!(described("rich").trim(), "");
     assert_eq!(described("looks").trim(), "attname|name|||");
     assert!(s.fjord.psql("\\dv").unwrap().contains("public|rich|view"), "not listed");
+}
+
+#[test]
+fn a_subquery_over_the_catalog_that_finds_two_rows_is_an_error() {
+    let s = shop();
+    let two = "ERROR:  more than one row returned by a subquery used as an expression\n";
+    for (sql, fails) in [
+        // By key, by a part of it, by what is no key, with a condition of one side only.
+        ("SELECT (SELECT nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) FROM pg_class c WHERE relname = 'users'", false),
+        ("SELECT (SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid) FROM pg_class c WHERE relname = 'users'", true),
+        (
+            "SELECT (SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid AND attnum = 1) FROM pg_class c WHERE relname = 'users'",
+            false,
+        ),
+        (
+            "SELECT (SELECT attname FROM pg_attribute a WHERE c.oid = a.attrelid AND attnum IN (1, 2)) FROM pg_class c WHERE relname = 'users'",
+            true,
+        ),
+        (
+            "SELECT relname FROM pg_class c WHERE relname = 'users' AND 'x' = (SELECT attname FROM pg_attribute a WHERE attrelid = c.oid)",
+            true,
+        ),
+        (
+            "SELECT (SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid AND c.relkind = 'x') FROM pg_class c WHERE relname = 'users'",
+            false,
+        ),
+        // Not asked for the row that would have two.
+        ("SELECT (SELECT attname FROM pg_attribute a WHERE a.attrelid = c.oid) FROM pg_class c WHERE relname = 'nothere'", false),
+        (
+            "SELECT (SELECT attname FROM pg_attribute a, pg_type t WHERE a.attrelid = c.oid AND t.oid = a.atttypid AND t.typname = 'int4' AND attnum = 1) FROM pg_class c WHERE relname = 'users'",
+            false,
+        ),
+        (
+            "SELECT (SELECT typname FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = c.oid AND attnum > 0) FROM pg_class c WHERE relname = 'users'",
+            true,
+        ),
+    ] {
+        let (expected, got) = (psql(s.postgres.port(), "twin", sql), psql(s.fjord.port(), "fjord", sql));
+        assert_eq!(got, expected, "{sql}");
+        assert_eq!(got == two, fails, "{sql}: {got}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -245,4 +245,6 @@ pub struct IndexInfo {
     pub partial: bool,
     /// COMMENT ON INDEX.
     pub comment: Option<String>,
+    /// Of a partition's index: the name of the partitioned table's index that it is a part of.
+    pub parent: Option<String>,
 }

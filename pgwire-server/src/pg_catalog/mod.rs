@@ -122,8 +122,9 @@ impl Shared {
         engine: &Arc<Engine>,
         session: &SessionInfo,
         settings: &Settings,
+        read: Option<&Vec<usize>>,
     ) -> DfResult<RecordBatch> {
-        let built = match views::has_their_columns(relation) {
+        let built = match views::has_their_columns(relation, read) {
             true => self.planned.built(self.built(engine), engine, session).await,
             false => self.built(engine),
         };
@@ -275,7 +276,7 @@ impl TableProvider for CatalogTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
-        let rows = self.shared.batch(self.relation, &self.engine, &self.session, &self.settings).await?;
+        let rows = self.shared.batch(self.relation, &self.engine, &self.session, &self.settings, projection).await?;
         Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], self.schema.clone(), projection.cloned())?)
     }
 }

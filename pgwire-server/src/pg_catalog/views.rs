@@ -29,9 +29,17 @@ struct State {
     again: Option<Instant>,
 }
 
-/// Whether a relation shows the columns of views.
-pub(super) fn has_their_columns(relation: &Relation) -> bool {
-    matches!((relation.schema, relation.name), (Schema::PgCatalog, "pg_attribute") | (Schema::InformationSchema, "columns"))
+/// Whether what is read of a relation shows the columns of views. `read`: its columns, by number; all, if `None`.
+pub(super) fn has_their_columns(relation: &Relation, read: Option<&Vec<usize>>) -> bool {
+    match (relation.schema, relation.name) {
+        (Schema::PgCatalog, "pg_attribute") | (Schema::InformationSchema, "columns") => true,
+        // `\dt` and its kin plan no view.
+        (Schema::PgCatalog, "pg_class") => {
+            let number = relation.columns.iter().position(|c| c.name == "relnatts");
+            number.is_some_and(|n| read.is_none_or(|read| read.contains(&n)))
+        }
+        _ => false,
+    }
 }
 
 impl Planned {

@@ -21,6 +21,13 @@ pub(super) const FUNCTIONS: &[Def] = &[
     lax("format", "text", format),
     // Stands for a subquery that can give no row; its arguments are that subquery's parameters.
     lax("fjord_nothing", "text", |_, _| Ok(Value::Null)),
+    // How many rows a scalar subquery found; NULL: none.
+    strict("fjord_one_row", "bool", |_, r| match r.int(0) {
+        Some(n) if n > 1 => {
+            Err(SqlError::new(SqlState::CARDINALITY_VIOLATION, "more than one row returned by a subquery used as an expression"))
+        }
+        _ => Ok(true.into()),
+    }),
     lax("json_build_object", "json", json_object),
     // The options of a foreign server or table, as psql prints them: ARRAY(SELECT ... FROM pg_options_to_table(x)).
     strict("fjord_option_list", "_text", |_, r| {

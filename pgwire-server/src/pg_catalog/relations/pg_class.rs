@@ -63,6 +63,7 @@ pub fn fill(cx: &Context<'_>, rows: &mut Rows) {
             ("relpersistence", 'p'.into()),
             ("relkind", if r.kind == 'p' { 'I' } else { 'i' }.into()),
             ("relnatts", (i.info.columns.len() + i.info.included.len()).into()),
+            ("relispartition", i.info.parent.is_some().into()),
             ("relispopulated", true.into()),
             ("relreplident", 'n'.into()),
         ]);

@@ -7,6 +7,7 @@
 //! what reads a user's tables passes through the first step alone.
 
 mod build;
+mod conditions;
 mod empty;
 mod expressions;
 mod output;

@@ -1,8 +1,9 @@
 //! Correlated scalar subqueries over the catalog, as left joins.
 //!
 //! DataFusion decorrelates only subqueries that aggregate. `(SELECT d.adbin FROM pg_attrdef d WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum)`
-//! becomes `LEFT JOIN (SELECT d.adbin AS c0, ..., true AS m FROM pg_attrdef d) AS s ON s.c1 = a.attrelid ...` and `CASE WHEN s.m THEN s.c0 END`.
-//! Where Postgres would raise "more than one row returned", this repeats the outer row; subqueries over the catalog are by key.
+//! becomes `LEFT JOIN (SELECT d.adbin AS c0, ..., count(*) OVER (PARTITION BY d.adrelid, d.adnum) AS n FROM pg_attrdef d) AS s ON s.c1 = a.attrelid ...`
+//! and `CASE WHEN fjord_one_row(s.n) THEN s.c0 END`: two rows for one outer row are 21000, as in Postgres. Where inner and outer columns meet by
+//! something else than `=`, the rows are not counted, and the outer row repeats.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -14,6 +15,7 @@ use sqlparser::ast::{
 };
 
 use super::build::{call, last, number};
+use super::conditions::Conditions;
 use super::scope::{Source, owner, sources};
 
 const AGGREGATES: &[&str] = &[
@@ -153,10 +155,10 @@ fn joined(query: &Query, outer: &[Source], n: usize) -> Option<(Join, Expr)> {
     if inner.is_empty() || inner.iter().any(|s| s.relation.is_none()) {
         return None;
     }
-    let condition = select.selection.clone()?;
+    let conditions = Conditions::of(select.selection.as_ref()?, &inner);
     let alias = format!("{PREFIX}{n}");
     let mut rename = Rename { inner: &inner, outer, alias: &alias, used: HashMap::new(), order: vec![], correlated: false, failed: false };
-    let (mut condition, mut value) = (condition, value.clone());
+    let (mut condition, mut value) = (conditions.correlated.clone()?, value.clone());
     let _ = VisitMut::visit(&mut condition, &mut rename);
     let _ = VisitMut::visit(&mut value, &mut rename);
     if rename.failed || !rename.correlated {
@@ -171,11 +173,15 @@ fn joined(query: &Query, outer: &[Source], n: usize) -> Option<(Join, Expr)> {
             alias: quoted(&column_name(&alias, i)),
         })
         .collect();
+    // NULL where nothing was found.
     let marker = format!("{alias}_m");
-    projection.push(SelectItem::ExprWithAlias { expr: Expr::Value(Value::Boolean(true).into()), alias: quoted(&marker) });
+    let rows = conditions.rows();
+    let counted = rows.is_some();
+    let found = rows.unwrap_or_else(|| Expr::Value(Value::Boolean(true).into()));
+    projection.push(SelectItem::ExprWithAlias { expr: found, alias: quoted(&marker) });
     let mut inner_select = select.clone();
     inner_select.projection = projection;
-    inner_select.selection = None;
+    inner_select.selection = conditions.inner;
     let mut subquery = query.clone();
     subquery.order_by = None;
     *subquery.body = SetExpr::Select(Box::new(inner_select));
@@ -187,6 +193,7 @@ fn joined(query: &Query, outer: &[Source], n: usize) -> Option<(Join, Expr)> {
     };
     let join = Join { relation, global: false, join_operator: JoinOperator::LeftOuter(JoinConstraint::On(condition)) };
     let marker = Expr::CompoundIdentifier(vec![quoted(&alias), quoted(&marker)]);
+    let marker = if counted { call("fjord_one_row", vec![marker]) } else { marker };
     let value = Expr::Case {
         case_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),
         end_token: sqlparser::ast::helpers::attached_token::AttachedToken::empty(),

@@ -234,6 +234,7 @@ fn index(rows: &[&TextRow], table: &mut TableInfo) {
         // It does not hold all of a column's value.
         partial: false,
         comment: first.text(8).filter(|c| !c.is_empty()).map(str::to_string),
+        parent: None,
     });
 }
 

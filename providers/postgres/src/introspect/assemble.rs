@@ -263,6 +263,7 @@ fn index(row: &Row, ordinals: &HashMap<i16, usize>) -> Result<IndexInfo, Error> 
         method: row.try_get(6)?,
         partial: row.try_get(7)?,
         comment: row.try_get(12)?,
+        parent: row.try_get(13)?,
         collations: row.try_get::<_, Option<_>>(8)?.unwrap_or_default(),
         operator_classes: opclasses.into_iter().map(Option::unwrap_or_default).collect(),
     })

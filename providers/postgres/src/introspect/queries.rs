@@ -100,7 +100,9 @@ SELECT x.indrelid::int8, i.relname::text, x.indisunique, x.indisprimary,
        (SELECT array_agg(o.opcname::text ORDER BY p.i) FROM unnest(x.indclass::oid[]) WITH ORDINALITY AS p (oid, i)
         LEFT JOIN pg_catalog.pg_opclass o ON o.oid = p.oid),
        (x.indkey::int2[])[x.indnkeyatts:x.indnatts - 1], pg_get_indexdef(x.indexrelid, 0, true),
-       obj_description(x.indexrelid, 'pg_class')
+       obj_description(x.indexrelid, 'pg_class'),
+       (SELECT p.relname::text FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_class p ON p.oid = h.inhparent
+        WHERE h.inhrelid = x.indexrelid)
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
 JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
