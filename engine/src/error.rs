@@ -56,6 +56,8 @@ states! {
     DIVISION_BY_ZERO = "22012";
     /// A parameter of a statement has a wrong value.
     INVALID_PARAMETER_VALUE = "22023";
+    /// An ESCAPE that is more than one character.
+    INVALID_ESCAPE_SEQUENCE = "22025";
     /// Bytes that are no UTF-8.
     CHARACTER_NOT_IN_REPERTOIRE = "22021";
     /// The logarithm of a number that has none.
@@ -349,6 +351,11 @@ fn from_plan(message: &str) -> SqlError {
             .hint("No function matches the given name and argument types.");
     }
     let has = |words: &[&str]| words.iter().any(|w| message.contains(w));
+    let ungrouped = message.split("column \"").nth(1).and_then(|m| m.split_once("\" must appear in the GROUP BY"));
+    if let Some((column, _)) = ungrouped {
+        let said = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        return SqlError::new(SqlState::GROUPING_ERROR, said);
+    }
     let state = if m.starts_with("table '") && m.ends_with("not found") {
         SqlState::UNDEFINED_TABLE
     } else if has(&["must appear in the GROUP BY", "must be in GROUP BY", "GROUP BY clause or must be part of an aggregate"]) {

@@ -3,6 +3,9 @@
 //! DataFusion 55 turns them into joins only in a WHERE; elsewhere no physical plan knows them. As values they are scalar subqueries that count: a count
 //! has one row whatever the subquery finds, so a correlated one decorrelates too. And as it plans no scalar subquery in an aggregate or a window either,
 //! those are computed in a projection below.
+//!
+//! And `x > ANY (SELECT ...)`, `x = ALL (SELECT ...)` wherever they stand: DataFusion compares x with the subquery's column by their names, so that over
+//! the same table `age > ALL (SELECT age ...)` becomes `age > age`, of the subquery alone. There the subquery gets a name of its own.
 
 use std::sync::Arc;
 
@@ -56,6 +59,34 @@ fn computed_below(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     Ok(Transformed::yes(above.data.with_new_exprs(expressions, vec![below])?))
 }
 
+/// Gives the subqueries of ANY and ALL a name that nothing outside has.
+pub(super) fn apart(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let rewritten = plan.transform_up_with_subqueries(|node| {
+        node.map_expressions(|e| {
+            e.transform_up(|e| match e {
+                Expr::SetComparison(mut s) if !is_apart(&s.subquery.subquery) => {
+                    s.subquery = named(&s.subquery)?;
+                    Ok(Transformed::yes(Expr::SetComparison(s)))
+                }
+                e => Ok(Transformed::no(e)),
+            })
+        })
+    });
+    Ok(rewritten?.data)
+}
+
+/// The name of a subquery whose column is compared.
+const COMPARED: &str = "__fjord_compared";
+
+fn is_apart(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::SubqueryAlias(a) if a.alias.table() == COMPARED)
+}
+
+fn named(subquery: &Subquery) -> Result<Subquery> {
+    let plan = LogicalPlanBuilder::from(subquery.subquery.as_ref().clone()).alias(COMPARED)?.build()?;
+    Ok(Subquery { subquery: Arc::new(plan), ..subquery.clone() })
+}
+
 fn one(e: Expr, below: &DFSchema) -> Result<Transformed<Expr>> {
     match e {
         Expr::Exists(Exists { subquery, negated }) => {
@@ -79,7 +110,8 @@ fn finds(plan: LogicalPlan) -> Result<Expr> {
 
 /// True where a row equals, else NULL where one or the value is NULL (unless there is no row at all), else false.
 fn is_in(i: &InSubquery, below: &DFSchema) -> Result<Expr> {
-    let plan = i.subquery.subquery.as_ref();
+    let subquery = named(&i.subquery)?;
+    let plan = subquery.subquery.as_ref();
     let column = Expr::from(Column::from(plan.schema().qualified_field(0)));
     let value = i.expr.as_ref().clone();
     let outside = value

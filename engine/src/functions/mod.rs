@@ -5,6 +5,7 @@
 //! read in the type of what it meets, casts from and to text read and write what Postgres does, and a cast to an integer rounds. JSON operators are
 //! functions of ours. One file each; the same definition holds for pushed and for local work.
 
+mod at_zone;
 mod average;
 mod bits;
 mod checked;
@@ -18,6 +19,8 @@ mod json;
 mod lenient;
 mod literals;
 mod math;
+mod meanings;
+mod now;
 mod numbers;
 mod overlap;
 mod parts;
@@ -49,6 +52,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule};
 
+pub(crate) use at_zone::NAME as AT_ZONE;
 pub(crate) use bits::NOT_BITS;
 pub use checked::{Arithmetic, checked};
 pub(crate) use cuts::HEADER as LENGTH_HEADER;
@@ -73,11 +77,13 @@ pub fn pg_sum() -> Arc<AggregateUDF> {
 pub fn internal_functions() -> Vec<Arc<ScalarUDF>> {
     let own = Arithmetic::ALL.iter().map(|a| checked(*a)).chain([average::finish(), text_out::text()]);
     let own = own.chain(rounding::all()).chain(json::functions().iter().cloned());
-    let own = own.chain(quotient::all()).chain(parts::all()).chain(counts::all()).chain([
-        lenient::coalesce(),
-        bits::not_bits(),
-        overlap::function(),
-    ]);
+    let own = own
+        .chain(now::all())
+        .chain([meanings::bytes(), at_zone::function()])
+        .chain(quotient::all())
+        .chain(parts::all())
+        .chain(counts::all())
+        .chain([lenient::coalesce(), bits::not_bits(), overlap::function()]);
     let rowwise = math::ALL.iter().chain(words::ALL).chain(spans::ALL).chain([&epoch::TO_TIMESTAMP]);
     own.chain(rowwise.map(rowwise::function)).collect()
 }
@@ -88,6 +94,8 @@ pub fn analyzer() -> Analyzer {
     let before = [
         rule("fjord_rows", |plan, _| rows::rewrite(plan)),
         rule("fjord_exists", |plan, _| exists::rewrite(plan)),
+        rule("fjord_compared_subqueries", |plan, _| exists::apart(plan)),
+        rule("fjord_meant_functions", |plan, _| meanings::rewrite(plan)),
         rule("fjord_float_extremes", |plan, _| extremes::rewrite(plan)),
         rule("fjord_small_sums", |plan, _| sum::small(plan)),
         rule("fjord_typed_literals", |plan, config| literals::rewrite(plan, &EncodeSettings::of_options(config))),

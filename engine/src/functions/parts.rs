@@ -5,10 +5,10 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Builder, Float64Builder, Int32Array};
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Builder, Float64Builder, Int32Array, IntervalMonthDayNanoArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Int32Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
-    TimestampMicrosecondType,
+    DataType, Date32Type, DurationMicrosecondType, Field, FieldRef, Int32Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    IntervalUnit, Time64MicrosecondType, TimestampMicrosecondType,
 };
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::datetime::date_part::DatePartFunc;
@@ -19,7 +19,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature};
 
 use crate::error::{SqlError, SqlState};
-use crate::values::{USECS_PER_DAY, USECS_PER_SEC, Zone};
+use crate::values::{USECS_PER_DAY, USECS_PER_SEC, Zone, days_and_rest};
 
 /// The name of `extract` where it is not `date_part`.
 pub(crate) const EXTRACT: &str = "fjord_extract";
@@ -218,7 +218,16 @@ fn held(values: &ArrayRef) -> Result<ArrayRef> {
         DataType::Timestamp(unit, zone) if *unit != Microsecond => DataType::Timestamp(Microsecond, zone.clone()),
         DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(Microsecond),
         DataType::Date64 => DataType::Date32,
-        DataType::Interval(_) | DataType::Duration(_) => DataType::Interval(IntervalUnit::MonthDayNano),
+        // The time between two timestamps is told in days and what is left.
+        DataType::Duration(_) => {
+            let usecs = arrow::compute::cast(values, &DataType::Duration(Microsecond))?;
+            let spans = usecs.as_primitive::<DurationMicrosecondType>().iter().map(|v| {
+                let (days, rest) = days_and_rest(v?);
+                Some(IntervalMonthDayNano::new(0, days, rest * 1_000))
+            });
+            return Ok(Arc::new(spans.collect::<IntervalMonthDayNanoArray>()));
+        }
+        DataType::Interval(_) => DataType::Interval(IntervalUnit::MonthDayNano),
         other => other.clone(),
     };
     Ok(arrow::compute::cast(values, &to)?)

@@ -12,6 +12,7 @@ pub mod lift;
 mod names;
 pub(crate) mod operators;
 pub mod params;
+mod regexes;
 pub mod registry;
 mod run;
 mod settings;
@@ -537,6 +538,7 @@ pub(crate) async fn plan_statement(env: &Arc<PlanEnv>, mut statement: ast::State
     names::assign(&mut statement);
     using::mark(&mut statement)?;
     spellings::read(&mut statement)?;
+    regexes::read(&mut statement)?;
     operators::plain(&mut statement);
     exponents::widen(&mut statement);
     intervals::read(&mut statement)?;

@@ -1,14 +1,15 @@
 //! What Postgres spells in a way that DataFusion 55 does not know, or takes for something else: `FETCH FIRST`, `U&'...'`, a function that returns rows in
-//! a SELECT list, TABLESAMPLE.
+//! a SELECT list, TABLESAMPLE, `localtimestamp`, AT TIME ZONE.
 
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    Expr, FunctionArguments, Ident, LimitClause, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor, Value, ValueWithSpan,
-    VisitMut, VisitorMut,
+    CastKind, DataType, Expr, FunctionArguments, Ident, LimitClause, ObjectName, ObjectNamePart, Query, SelectItem, SetExpr, Statement,
+    TableFactor, TimezoneInfo, Value, ValueWithSpan, VisitMut, VisitorMut,
 };
 
 use crate::error::{Result, SqlError};
+use crate::functions::AT_ZONE;
 
 /// Brings a statement into DataFusion's spelling.
 ///
@@ -48,6 +49,24 @@ impl VisitorMut for Speller {
             )),
             _ => ControlFlow::Continue(()),
         }
+    }
+
+    fn post_visit_expr(&mut self, e: &mut Expr) -> ControlFlow<Self::Break> {
+        if let Expr::AtTimeZone { timestamp, time_zone } = e {
+            *e = function(AT_ZONE, vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]);
+        }
+        let name = match e {
+            Expr::Identifier(name) => Some(name),
+            Expr::Function(f) if matches!(f.args, FunctionArguments::None) => match f.name.0.as_mut_slice() {
+                [ObjectNamePart::Identifier(name)] => Some(name),
+                _ => None,
+            },
+            _ => None,
+        };
+        if name.is_some_and(|n| n.quote_style.is_none() && n.value.eq_ignore_ascii_case("localtimestamp")) {
+            *e = local_now();
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_value(&mut self, v: &mut ValueWithSpan) -> ControlFlow<Self::Break> {
@@ -93,7 +112,22 @@ fn unnest(e: &mut Expr) {
     }
 }
 
+/// The session's wall clock: `CAST(current_timestamp AS timestamp)`.
+fn local_now() -> Expr {
+    Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(function("now", vec![])),
+        data_type: DataType::Timestamp(None, TimezoneInfo::None),
+        array: false,
+        format: None,
+    }
+}
+
 fn call(name: &str, argument: Expr) -> Expr {
+    function(name, vec![argument])
+}
+
+fn function(name: &str, arguments: Vec<Expr>) -> Expr {
     use sqlparser::ast::{Function, FunctionArg, FunctionArgExpr, FunctionArgumentList};
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),
@@ -101,7 +135,7 @@ fn call(name: &str, argument: Expr) -> Expr {
         parameters: FunctionArguments::None,
         args: FunctionArguments::List(FunctionArgumentList {
             duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            args: arguments.into_iter().map(|a| FunctionArg::Unnamed(FunctionArgExpr::Expr(a))).collect(),
             clauses: vec![],
         }),
         filter: None,

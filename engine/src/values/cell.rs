@@ -165,7 +165,7 @@ pub fn cell(array: &ArrayRef, shape: &Shape, settings: &EncodeSettings) -> Resul
             TimeUnit::Second => duration::<DurationSecondType>(array, 1_000_000, text)?,
             TimeUnit::Millisecond => duration::<DurationMillisecondType>(array, 1_000, text)?,
             TimeUnit::Microsecond => duration::<DurationMicrosecondType>(array, 1, text)?,
-            TimeUnit::Nanosecond => values::<DurationNanosecondType, _>(array, move |v, out| interval(0, 0, v / 1_000, text, out))?,
+            TimeUnit::Nanosecond => values::<DurationNanosecondType, _>(array, move |v, out| in_days(v / 1_000, text, out))?,
         },
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
@@ -316,8 +316,14 @@ fn duration<T: ArrowPrimitiveType<Native = i64>>(array: &ArrayRef, usecs_per_uni
     values::<T, _>(array, move |v, out| {
         let usecs =
             v.checked_mul(usecs_per_unit).ok_or_else(|| SqlError::new(SqlState::DATETIME_FIELD_OVERFLOW, "interval out of range"))?;
-        interval(0, 0, usecs, text, out)
+        in_days(usecs, text, out)
     })
+}
+
+/// The time between two timestamps is told in days and what is left.
+fn in_days(usecs: i64, text: bool, out: &mut BytesMut) -> Result<()> {
+    let (days, rest) = super::days_and_rest(usecs);
+    interval(0, days, rest, text, out)
 }
 
 /// Arrays whose values are bytes.

@@ -11,6 +11,12 @@ use super::zone::Zone;
 
 pub(crate) const USECS_PER_SEC: i64 = 1_000_000;
 pub(crate) const USECS_PER_DAY: i64 = 86_400 * USECS_PER_SEC;
+
+/// A time as whole days and what is left, both of one sign: how Postgres tells the difference of two timestamps.
+pub(crate) fn days_and_rest(usecs: i64) -> (i32, i64) {
+    // 292,277 years of microseconds are some 100 million days.
+    (i32::try_from(usecs / USECS_PER_DAY).unwrap_or_default(), usecs % USECS_PER_DAY)
+}
 /// 2000-01-01 in days since 1970-01-01.
 pub(crate) const EPOCH_DAYS: i32 = 10_957;
 /// 2000-01-01 in microseconds since 1970-01-01.

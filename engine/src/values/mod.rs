@@ -25,7 +25,7 @@ use crate::{Result, SqlError, SqlState};
 
 pub use cell::{Cell, CellBox, Shape, cell, put_with_length, reg_value};
 pub use config::ValueOptions;
-pub(crate) use datetime::{USECS_PER_DAY, USECS_PER_SEC, civil_of_days, days_of_civil};
+pub(crate) use datetime::{USECS_PER_DAY, USECS_PER_SEC, civil_of_days, days_and_rest, days_of_civil};
 pub(crate) use decode::interval::parse as interval;
 pub use decode::{decode_param, decode_params};
 pub use wire_type::{typmod, wire_type};

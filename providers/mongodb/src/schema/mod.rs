@@ -355,6 +355,7 @@ async fn indexes(client: &mongodb::Client, info: &mut TableInfo, sharded: bool) 
             method,
             partial: index.contains_key("partialFilterExpression") || index.get_bool("sparse").unwrap_or(false),
             comment: None,
+            parent: None,
         });
     }
 }
