@@ -46,7 +46,7 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::{DFSchema, ExprSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{AggregateUDF, BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF};
@@ -168,28 +168,61 @@ fn is_grouping(e: &Expr) -> bool {
     matches!(e, Expr::AggregateFunction(f) if f.func.name() == "grouping")
 }
 
+type Rewriter<'a> = dyn Fn(LogicalPlan, &DFSchema) -> Result<Transformed<LogicalPlan>> + 'a;
+
 /// Rewrites every node of a plan bottom-up, subqueries included. `f` sees the schema of the node's inputs.
-pub(crate) fn rewrite_nodes(
-    plan: LogicalPlan,
-    f: &dyn Fn(LogicalPlan, &DFSchema) -> Result<Transformed<LogicalPlan>>,
-) -> Result<LogicalPlan> {
+pub(crate) fn rewrite_nodes(plan: LogicalPlan, f: &Rewriter<'_>) -> Result<LogicalPlan> {
     // A changed node may have other types, and then those above it have, too.
-    let changed = Cell::new(false);
-    Ok(plan
-        .transform_up_with_subqueries(|plan| {
-            let plan = if changed.get() { plan.recompute_schema()? } else { plan };
-            let mut schema: DFSchema = merge_schema(&plan.inputs());
-            if let LogicalPlan::TableScan(ts) = &plan {
-                schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
+    Ok(rewrite_below(plan, f, &Cell::new(false))?.data)
+}
+
+/// Inputs first: what a subquery takes from around it has the type that it has there by then.
+fn rewrite_below(plan: LogicalPlan, f: &Rewriter<'_>, changed: &Cell<bool>) -> Result<Transformed<LogicalPlan>> {
+    let mut plan = plan.map_children(|input| rewrite_below(input, f, changed))?;
+    let mut schema: DFSchema = merge_schema(&plan.data.inputs());
+    plan = plan.transform_data(|plan| {
+        plan.map_subqueries(|subquery| {
+            let subquery = if changed.get() { retyped(subquery, &schema)? } else { Transformed::no(subquery) };
+            subquery.transform_data(|subquery| rewrite_below(subquery, f, changed))
+        })
+    })?;
+    let transformed = plan.transformed;
+    let node = if changed.get() { plan.data.recompute_schema()? } else { plan.data };
+    if let LogicalPlan::TableScan(ts) = &node {
+        schema.merge(&DFSchema::try_from_qualified_schema(ts.table_name.clone(), &ts.source.schema())?);
+    }
+    let out = f(node, &schema)?;
+    if !out.transformed {
+        return Ok(Transformed::new_transformed(out.data, transformed || changed.get()));
+    }
+    changed.set(true);
+    Ok(Transformed::yes(out.data.recompute_schema()?))
+}
+
+/// A subquery whose references to the columns around it have the types that these have now: they were noted when the statement was planned.
+fn retyped(plan: LogicalPlan, outer: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+    let current = |e: Expr| {
+        e.transform(|e| {
+            let Expr::OuterReferenceColumn(noted, column) = &e else { return Ok(Transformed::no(e)) };
+            match outer.field_from_column(column) {
+                Ok(now) if now.data_type() != noted.data_type() => {
+                    Ok(Transformed::yes(Expr::OuterReferenceColumn(now.clone(), column.clone())))
+                }
+                _ => Ok(Transformed::no(e)),
             }
-            let out = f(plan, &schema)?;
-            if !out.transformed {
-                return Ok(if changed.get() { Transformed::yes(out.data) } else { out });
+        })
+    };
+    plan.transform_down_with_subqueries(|node| {
+        let node = match node {
+            LogicalPlan::Subquery(mut s) => {
+                let columns = s.outer_ref_columns.into_iter().map(|e| Ok(current(e)?.data)).collect::<Result<_>>()?;
+                s.outer_ref_columns = columns;
+                LogicalPlan::Subquery(s)
             }
-            changed.set(true);
-            Ok(Transformed::yes(out.data.recompute_schema()?))
-        })?
-        .data)
+            node => node,
+        };
+        node.map_expressions(current)
+    })
 }
 
 /// Functions whose arguments must be of one type.
