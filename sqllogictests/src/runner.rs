@@ -1,12 +1,13 @@
 //! Runs the files of one feature: each by both protocols, each time on a Fjord of its own, all over one Postgres.
 //!
-//! In the files, `${NAME}` stands for what only the run knows: `PG_PORT`, `FJORD_PORT`, `FILES` (the folder `files/`), `TMP` (an empty folder), `S3_ENDPOINT`.
+//! In the files, `${NAME}` stands for what only the run knows: `PG_PORT`, `FJORD_PORT`, `FILES` (the folder `files/`), `TMP` (an empty folder), `S3_ENDPOINT`,
+//! `MYSQL_PORT`, `MARIADB_PORT`. A server that no file of the feature names is not started.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fjord_harness::{Error, FjordOptions, FjordServer, Postgres, Result, S3Server, TempFolder};
+use fjord_harness::{Error, FjordOptions, FjordServer, Flavor, MySql, Postgres, Result, S3Server, TempFolder};
 use sqllogictest::{DefaultColumnType, Record, Runner};
 
 use crate::client::{Connection, Protocol};
@@ -22,11 +23,11 @@ const LOG_LINES_SHOWN_MAX: usize = 30;
 /// Runs `slt/<feature>/*.slt`. With `UPDATE_EXPECT=1` their expected results are first rewritten to what the simple protocol answers: read the difference before you
 /// commit it.
 pub async fn feature(name: &str) -> Result<()> {
-    let servers = Servers::start()?;
     let files = slt_files(&here().join("slt").join(name))?;
     if files.is_empty() {
         return Err(Error::new(format!("no .slt files for {name}")));
     }
+    let servers = Servers::start(&files)?;
     let update = std::env::var("UPDATE_EXPECT").is_ok_and(|v| v == "1");
     let mut failures = Vec::new();
     for file in &files {
@@ -58,10 +59,12 @@ pub fn features() -> Result<Vec<String>> {
 
 struct Servers {
     postgres: Postgres,
+    /// Those of the other kinds that the files name, by their variables.
+    others: Vec<(&'static str, MySql)>,
 }
 
 impl Servers {
-    fn start() -> Result<Servers> {
+    fn start(files: &[PathBuf]) -> Result<Servers> {
         let postgres = Postgres::start()?;
         let password = APP_PASSWORD.replace('\'', "''");
         postgres.psql(&format!("CREATE ROLE app LOGIN PASSWORD '{password}'"))?;
@@ -70,7 +73,24 @@ impl Servers {
             postgres.psql(&format!("CREATE DATABASE {database}"))?;
             postgres.psql_in(&database, &fs::read_to_string(&path)?).map_err(Error::at(path.display()))?;
         }
-        Ok(Servers { postgres })
+        let mut texts = String::new();
+        for file in files {
+            texts.push_str(&fs::read_to_string(file).map_err(Error::at(file.display()))?);
+        }
+        let mut others = Vec::new();
+        for (variable, flavor) in [("MYSQL_PORT", Flavor::MySql), ("MARIADB_PORT", Flavor::MariaDb)] {
+            if texts.contains(&format!("${{{variable}}}")) {
+                let server = MySql::start(flavor)?;
+                for path in sorted(&here().join("sources/mysql"), "sql")? {
+                    let (name, sql) = (stem(&path), fs::read_to_string(&path)?);
+                    server
+                        .sql(&format!("SET NAMES utf8mb4; CREATE DATABASE {name}; USE {name};\n{sql}"))
+                        .map_err(Error::at(path.display()))?;
+                }
+                others.push((variable, server));
+            }
+        }
+        Ok(Servers { postgres, others })
     }
 
     async fn run(&self, file: &Path, protocol: Protocol) -> Result<()> {
@@ -140,6 +160,9 @@ impl Stage {
             ("FILES", here().join("files").display().to_string()),
             ("TMP", scratch.display().to_string()),
         ]);
+        for (variable, server) in &servers.others {
+            variables.insert(variable, server.port().to_string());
+        }
         if let Some(s3) = &s3 {
             variables.insert("S3_ENDPOINT", s3.endpoint());
         }

@@ -17,7 +17,7 @@ macro_rules! features {
     };
 }
 
-features!(connectors, errors, files, pushdown, select, system, transactions, types, views);
+features!(connectors, errors, files, joins, pushdown, select, system, transactions, types, views);
 
 #[test]
 fn every_folder_has_its_test() {

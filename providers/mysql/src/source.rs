@@ -22,6 +22,7 @@ use crate::passthrough;
 use crate::pool::Pool;
 use crate::reader::split::{self, Split};
 use crate::reader::{self, Job, ReaderStream};
+use crate::render::render_bound;
 use crate::validate::validate;
 
 /// A MySQL or MariaDB server.
@@ -124,16 +125,18 @@ pub(crate) async fn plan(inner: &Inner, request: RemoteRequest) -> Result<Job> {
     let RemoteRequest { input, schema, scope, memory, batch_rows, stats, narrowing: _ } = request;
     let facts = inner.facts.read().clone();
     let (mut verify, mut tables) = (vec![], vec![]);
+    let mut bound = None;
     let (text, untrusted) = match input {
         RemoteInput::Query(rel) => {
             facts.check_plan(&inner.origin, &rel)?;
             verify = facts.stale(&rel, inner.options.schema_ttl);
             tables = rel.tables();
+            bound = render_bound(&rel)?;
             (MySqlDialect.render(&rel)?.text, false)
         }
         RemoteInput::Text(text) => (text, true),
     };
     let batch_rows = batch_rows.clamp(1, inner.options.batch_rows);
     let limits = inner.options.limits;
-    Ok(Job { text, schema, scope, memory, batch_rows, stats, untrusted, facts, verify, tables, limits })
+    Ok(Job { text, bound, schema, scope, memory, batch_rows, stats, untrusted, facts, verify, tables, limits })
 }

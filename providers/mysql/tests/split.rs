@@ -34,6 +34,15 @@ async fn big(flavor: Flavor) -> Bed {
     bed
 }
 
+/// Ends the writer, also when the test fails.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// The answer to a query, and by how many ranges it was read.
 async fn read(bed: &Bed, sql: &str) -> (String, u64) {
     let answer = bed.rows(sql).await.unwrap().join("\n");
@@ -70,12 +79,13 @@ async fn all_readers_see_one_snapshot_while_rows_move() {
                     rounds
                 });
                 let runtime = tokio::runtime::Handle::current();
+                let stopped = Stop(&stop);
                 for _ in 0..4 {
                     let (answer, splits) = runtime.block_on(read(&bed, READ));
                     assert_eq!(answer, whole, "{name}");
                     split += u64::from(splits > 1);
                 }
-                stop.store(true, Ordering::SeqCst);
+                drop(stopped);
                 assert!(writer.join().unwrap() > 0);
             });
         });

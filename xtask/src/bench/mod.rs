@@ -7,6 +7,7 @@ mod join;
 mod lookups;
 mod peers;
 mod read;
+mod read_mysql;
 mod report;
 mod timing;
 mod tpch;
@@ -58,9 +59,14 @@ impl Bench {
         )
     }
 
+    /// Fjord without connectors.
+    fn fjord_alone(&self) -> Result<FjordServer> {
+        FjordServer::with(FjordOptions { program: Some(self.program.clone()), ..FjordOptions::default() })
+    }
+
     /// Fjord with a connector `pg` to that server.
     fn fjord(&self, postgres: &Postgres) -> Result<FjordServer> {
-        let fjord = FjordServer::with(FjordOptions { program: Some(self.program.clone()), ..FjordOptions::default() })?;
+        let fjord = self.fjord_alone()?;
         fjord.psql(&format!(
             "CREATE CONNECTOR pg TYPE postgres OPTIONS (host '127.0.0.1', port {}, database 'postgres', user 'postgres', sslmode 'disable')",
             postgres.port()
@@ -81,8 +87,9 @@ pub fn run(options: &Options) -> Result<()> {
     let mut report = Report::default();
     let all = options.only == Parts::default();
     type Part = fn(&Bench, &mut Report) -> Result<()>;
-    let parts: [(bool, Part); 4] = [
+    let parts: [(bool, Part); 5] = [
         (options.only.read, read::run),
+        (options.only.read, read_mysql::run),
         (options.only.lookups, lookups::run),
         (options.only.join, join::run),
         (options.only.tpch, tpch::run),

@@ -1,6 +1,6 @@
-//! Other programs that read Postgres, each in a Python script of `benches/peers` that times itself: starting Python is nobody's fault.
+//! Other programs that read Postgres, MySQL and MariaDB, each in a Python script of `benches/peers` that times itself: starting Python is nobody's fault.
 
-use fjord_harness::{Postgres, Result};
+use fjord_harness::{MySql, Postgres, Result};
 
 use super::Bench;
 use super::timing::RUNS;
@@ -12,6 +12,11 @@ pub type Timed = (String, std::result::Result<f64, String>);
 /// Reads a query's rows into Arrow in each peer.
 pub fn read(bench: &Bench, postgres: &Postgres, query: &str) -> Result<Vec<Timed>> {
     run(bench, "read.py", &[&url(postgres), &RUNS.to_string(), query])
+}
+
+/// The same for a table of the database `bench` of MySQL or MariaDB, whose key partitions it.
+pub fn read_mysql(bench: &Bench, server: &MySql, table: &str, key: &str) -> Result<Vec<Timed>> {
+    run(bench, "read_mysql.py", &[&server.port().to_string(), &RUNS.to_string(), table, key])
 }
 
 /// Runs statements in DuckDB after a set-up: a time for each.

@@ -14,6 +14,7 @@ use super::types::{call, clean, describe, sound};
 pub(super) fn binary(op: &Op, a: &Typed, b: &Typed, result: &DataType) -> Judgement {
     if !signed(a) || !signed(b) || !result.is_signed_integer() || a.literal().is_some() && b.literal().is_some() {
         return Judgement::no(match (&a.ty.family, &b.ty.family) {
+            (Family::Interval, _) | (_, Family::Interval) => "a moment beyond the year 9999 is NULL at the source and an error here".into(),
             (Family::UInt(_), _) | (_, Family::UInt(_)) => "arithmetic on unsigned numbers raises at the source below zero".into(),
             (Family::Decimal(_), _) | (_, Family::Decimal(_)) => "decimal arithmetic has another scale at the source".into(),
             _ => format!("arithmetic on {} and {} is evaluated here", describe(&a.ty), describe(&b.ty)),

@@ -33,6 +33,8 @@ pub(crate) mod form {
     pub(crate) const DATETIME: &str = "datetime";
     /// `EXTRACT(field FROM x)` and its like; what follows the colon is the field.
     pub(crate) const EXTRACT: &str = "extract:";
+    /// The beginning of a span of time; what follows the colon is the unit.
+    pub(crate) const TRUNCATE: &str = "truncate:";
 }
 
 /// Digits behind the point that the servers' decimals have at most.

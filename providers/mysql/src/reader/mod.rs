@@ -34,6 +34,7 @@ use tokio::sync::mpsc;
 use crate::error::Origin;
 use crate::facts::Facts;
 use crate::options::ScanLimits;
+use crate::render::Bound;
 pub(crate) use read::run;
 
 /// A batch ends when its rows took so many bytes on the wire.
@@ -49,6 +50,8 @@ const RETRIES: u32 = 2;
 pub(crate) struct Job {
     /// The query.
     pub text: String,
+    /// The same with parameters, where it is one that comes again.
+    pub bound: Option<Bound>,
     /// What to deliver.
     pub schema: SchemaRef,
     /// The query that asks.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use fjord_engine::pushdown::Value;
 use fjord_engine::{Result, SqlError, SqlState};
 use tokio::sync::mpsc;
 
@@ -152,7 +153,18 @@ async fn rows(
         // The session only reads, but its setting is a setting; inside of a transaction it stands.
         conn.query("START TRANSACTION READ ONLY").await?;
     }
-    stream(connection, origin, job, &job.text, tx, sent).await
+    let statement = match &job.bound {
+        Some(bound) => Statement { text: &bound.text, values: &bound.values },
+        None => Statement { text: &job.text, values: &[] },
+    };
+    stream(connection, origin, job, statement, tx, sent).await
+}
+
+/// What is sent: a text with values is kept by the connection.
+#[derive(Clone, Copy)]
+pub(super) struct Statement<'a> {
+    pub(super) text: &'a str,
+    pub(super) values: &'a [Value],
 }
 
 /// Runs one text and passes its rows on; the connection is not busy afterwards, or it is not to be used again.
@@ -160,25 +172,32 @@ pub(super) async fn stream(
     connection: &mut Connection,
     origin: &Origin,
     job: &Job,
-    text: &str,
+    wanted: Statement<'_>,
     tx: &mpsc::Sender<Result<Held>>,
     sent: &mut bool,
 ) -> Result<(), Failure> {
     let conn = connection.conn()?;
-    let statement = conn.prepare(text).await?;
-    if statement.params > 0 {
+    let keep = !wanted.values.is_empty();
+    let statement = if keep { conn.kept(wanted.text).await? } else { conn.prepare(wanted.text).await? };
+    if usize::from(statement.params) != wanted.values.len() {
+        conn.forget(statement.id).await?;
         connection.busy = false;
         return Err(origin.error(SqlState::FEATURE_NOT_SUPPORTED, "a remote query takes no parameters").into());
     }
     let mut batches = match Batches::new(origin, job, &statement.columns) {
         Ok(b) => b,
         Err(e) => {
-            conn.close_statement(statement.id).await?;
+            conn.forget(statement.id).await?;
             connection.busy = false;
             return Err(e.into());
         }
     };
-    let columns = conn.execute(&statement).await?.ok_or(Fault::Malformed("a query without rows"))?;
+    let executed = conn.execute(&statement, wanted.values).await;
+    if keep && executed.is_err() {
+        // Whatever was wrong with it, the next one is prepared anew.
+        let _ = conn.forget(statement.id).await;
+    }
+    let columns = executed?.ok_or(Fault::Malformed("a query without rows"))?;
     // What it says when it runs counts: a type may have become more exact since it was prepared.
     if columns != statement.columns {
         batches = Batches::new(origin, job, &columns)?;
@@ -192,7 +211,9 @@ pub(super) async fn stream(
                     }
                 }
                 None => {
-                    conn.close_statement(statement.id).await?;
+                    if !keep {
+                        conn.close_statement(statement.id).await?;
+                    }
                     batches.finish()?;
                     connection.busy = false;
                     return pass_on(&mut batches, job, tx, sent).await.map_err(Failure::from);

@@ -20,7 +20,7 @@ use futures::future::{join_all, try_join_all};
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, mpsc};
 
-use super::read::{Failure, report, stream, until_cancelled, whole};
+use super::read::{Failure, Statement, report, stream, until_cancelled, whole};
 use super::{Counters, Held, Job, ReaderStream};
 use crate::error::is_broken;
 use crate::pool::Connection;
@@ -254,7 +254,7 @@ impl Split {
             let narrowed = self.request.narrowing.as_ref().map(|n| n.now());
             let text = render(&within(narrowed.as_ref().unwrap_or(&self.rel), key, range))?.text;
             connection.busy = true;
-            match stream(&mut connection, origin, job, &text, tx, &mut sent).await {
+            match stream(&mut connection, origin, job, Statement { text: &text, values: &[] }, tx, &mut sent).await {
                 Ok(()) => {}
                 Err(Failure::Ours(e)) => return Err(e),
                 Err(Failure::Wire(fault)) => return Err(origin.running(&fault)),

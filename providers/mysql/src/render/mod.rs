@@ -5,6 +5,7 @@
 //! through [`literal`] and names from introspection through [`identifier`](literal::identifier).
 
 mod aggregate;
+mod bound;
 mod join;
 mod literal;
 mod scalar;
@@ -14,6 +15,7 @@ use std::collections::HashSet;
 use fjord_engine::pushdown::{Op, Rel, RemoteText, RemoteType, Scalar, ScanColumn, SortKey};
 use fjord_engine::{Result, SqlError};
 
+pub(crate) use bound::{Bound, render_bound};
 use literal::identifier;
 use scalar::{Text, scalar};
 

@@ -3,6 +3,7 @@
 use fjord_engine::pushdown::{Op, Scalar};
 use fjord_engine::{Result, SqlError};
 
+use super::bound::PARAMETER;
 use super::literal::literal;
 use crate::dialect::form;
 
@@ -121,11 +122,13 @@ fn source(name: &str, a: &Text) -> Result<Text> {
         form::UNSIGNED => Text::expression(format!("CAST({x} AS UNSIGNED)")),
         form::DATETIME => Text::expression(format!("CAST({x} AS DATETIME(6))")),
         form::WIDE => a.clone(),
+        PARAMETER => Text::expression("?".into()),
         form::VALID => Text::compound(valid(x)),
         form::REAL_DATE => Text::expression(format!("CASE WHEN {} THEN {x} END", valid(x))),
-        other => match other.strip_prefix(form::EXTRACT) {
-            Some(field) => Text::expression(extract(field, x)?),
-            None => return Err(SqlError::internal(format!("the MySQL renderer does not know {other}"))),
+        other => match (other.strip_prefix(form::EXTRACT), other.strip_prefix(form::TRUNCATE)) {
+            (Some(field), _) => Text::expression(extract(field, x)?),
+            (None, Some(unit)) => Text::expression(format!("CAST({} AS DATETIME(6))", truncated(unit, x)?)),
+            (None, None) => return Err(SqlError::internal(format!("the MySQL renderer does not know {other}"))),
         },
     })
 }
@@ -133,6 +136,24 @@ fn source(name: &str, a: &Text) -> Result<Text> {
 /// Whether a date is one: neither `0000-00-00` nor `2024-00-01` nor `2024-02-30`. LAST_DAY is NULL for the first two.
 fn valid(x: &str) -> String {
     format!("YEAR({x}) > 0 AND DAYOFMONTH({x}) BETWEEN 1 AND DAYOFMONTH(LAST_DAY({x}))")
+}
+
+/// The beginning of a second, an hour, a month: never before the first day of year 1, which is a Monday.
+fn truncated(unit: &str, x: &str) -> Result<String> {
+    let day = format!("DATE({x})");
+    // By the columns' own parts: a number of seconds has a fraction on MariaDB.
+    let seconds = |parts: &str| format!("TIMESTAMP({day}) + INTERVAL ({parts}) SECOND");
+    Ok(match unit {
+        "second" => seconds(&format!("HOUR({x}) * 3600 + MINUTE({x}) * 60 + SECOND({x})")),
+        "minute" => seconds(&format!("HOUR({x}) * 3600 + MINUTE({x}) * 60")),
+        "hour" => seconds(&format!("HOUR({x}) * 3600")),
+        "day" => day,
+        "week" => format!("{day} - INTERVAL WEEKDAY({x}) DAY"),
+        "month" => format!("{day} - INTERVAL (DAYOFMONTH({x}) - 1) DAY"),
+        "quarter" => format!("{day} - INTERVAL (DAYOFMONTH({x}) - 1) DAY - INTERVAL ((MONTH({x}) - 1) % 3) MONTH"),
+        "year" => format!("{day} - INTERVAL (DAYOFYEAR({x}) - 1) DAY"),
+        other => return Err(SqlError::internal(format!("the MySQL renderer does not know the unit {other}"))),
+    })
 }
 
 fn extract(field: &str, x: &str) -> Result<String> {

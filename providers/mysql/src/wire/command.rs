@@ -1,7 +1,10 @@
 //! Commands of a session: a query for its text rows, a statement that is prepared and executed for its binary rows.
 
+use fjord_engine::pushdown::Value;
+
 use super::handshake::error_packet;
 use super::{Conn, Fault, Input, Malformed};
+use crate::types::kind;
 
 const COM_QUIT: u8 = 0x01;
 const COM_QUERY: u8 = 0x03;
@@ -9,6 +12,11 @@ const COM_PING: u8 = 0x0e;
 const COM_STMT_PREPARE: u8 = 0x16;
 const COM_STMT_EXECUTE: u8 = 0x17;
 const COM_STMT_CLOSE: u8 = 0x19;
+
+/// Set in the second byte of a parameter's type.
+const UNSIGNED_PARAMETER: u8 = 0x80;
+/// Statements that a connection keeps: those used last. A server holds 16,382 of all its connections by default.
+const STATEMENTS_MAX: usize = 32;
 
 /// Bytes of text rows that are kept: the answer of an introspection query.
 const TEXT_BYTES_MAX: usize = 512 << 20;
@@ -30,7 +38,7 @@ pub(crate) struct ColumnDef {
 }
 
 /// A statement that the server holds.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub id: u32,
     pub params: u16,
@@ -136,13 +144,52 @@ impl Conn {
         Ok(Prepared { id, params, columns })
     }
 
-    /// Starts a prepared statement without parameters; its rows follow, to be read by [`Conn::advance`] and [`Conn::fill`]. `None`: it returns none.
-    pub(crate) async fn execute(&mut self, statement: &Prepared) -> Result<Option<Vec<ColumnDef>>, Fault> {
-        let mut body = Vec::with_capacity(9);
+    /// The statement of a text that comes again: prepared on this connection before, or now. The server prepares it anew by itself when a table changes.
+    pub(crate) async fn kept(&mut self, text: &str) -> Result<Prepared, Fault> {
+        if let Some(at) = self.statements.iter().position(|(known, _)| known == text) {
+            // The one used last is the last to go.
+            let entry = self.statements.remove(at);
+            let statement = entry.1.clone();
+            self.statements.push(entry);
+            return Ok(statement);
+        }
+        if self.statements.len() >= STATEMENTS_MAX {
+            let (_, oldest) = self.statements.remove(0);
+            self.close_statement(oldest.id).await?;
+        }
+        let statement = self.prepare(text).await?;
+        self.statements.push((text.to_string(), statement.clone()));
+        Ok(statement)
+    }
+
+    /// Lets go of a statement that was kept, if it was.
+    pub(crate) async fn forget(&mut self, id: u32) -> Result<(), Fault> {
+        self.statements.retain(|(_, s)| s.id != id);
+        self.close_statement(id).await
+    }
+
+    /// Starts a prepared statement; its rows follow, to be read by [`Conn::advance`] and [`Conn::fill`]. `None`: it returns none.
+    pub(crate) async fn execute(&mut self, statement: &Prepared, params: &[Value]) -> Result<Option<Vec<ColumnDef>>, Fault> {
+        let mut body = Vec::with_capacity(9 + params.len() * 10);
         body.extend(statement.id.to_le_bytes());
         // No cursor: the rows come as one stream. Once.
         body.push(0);
         body.extend(1u32.to_le_bytes());
+        if !params.is_empty() {
+            // None is NULL; types follow.
+            body.extend(std::iter::repeat_n(0, params.len().div_ceil(8)));
+            body.push(1);
+            for p in params {
+                body.extend([kind::LONGLONG, if matches!(p, Value::UInt(_)) { UNSIGNED_PARAMETER } else { 0 }]);
+            }
+            for p in params {
+                match p {
+                    Value::Int(v) => body.extend(v.to_le_bytes()),
+                    Value::UInt(v) => body.extend(v.to_le_bytes()),
+                    _ => return Err(Fault::Malformed("a parameter that is no integer")),
+                }
+            }
+        }
         self.command(COM_STMT_EXECUTE, &body).await?;
         self.head().await
     }

@@ -85,7 +85,7 @@ impl Conn {
         let first = if Plugin::by_name(&greeting.plugin).is_ok() { plugin.respond(&who, &greeting.challenge)? } else { vec![] };
         framing.send(&response(capabilities, login, plugin, &first)).await?;
         authenticate(&mut framing, &who, plugin, greeting.challenge).await?;
-        Ok(Conn { framing, facts: greeting.facts, id: greeting.id })
+        Ok(Conn { framing, facts: greeting.facts, id: greeting.id, statements: vec![] })
     }
 }
 

@@ -13,7 +13,7 @@ mod mutations;
 
 use thiserror::Error;
 
-pub(crate) use command::{ColumnDef, TextRow};
+pub(crate) use command::{ColumnDef, Prepared, TextRow};
 pub(crate) use framing::{Bytes, PACKET_MAX};
 pub(crate) use handshake::{Login, ServerFacts};
 pub(crate) use input::{Input, Malformed};
@@ -68,4 +68,6 @@ pub(crate) struct Conn {
     pub facts: ServerFacts,
     /// Its number at the server, for KILL.
     pub id: u32,
+    /// Statements that come again, by their texts, the one used last at the end.
+    statements: Vec<(String, Prepared)>,
 }

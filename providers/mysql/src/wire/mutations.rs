@@ -54,7 +54,7 @@ async fn talk(bytes: Vec<u8>) -> Result<(usize, usize), Fault> {
     let mut conn = Conn::login(Box::new(ours), &login).await?;
     let texts = conn.query("SELECT a").await?.len();
     let statement = conn.prepare("SELECT n").await?;
-    conn.execute(&statement).await?;
+    conn.execute(&statement, &[]).await?;
     let mut rows = 0;
     loop {
         while conn.advance()? {
