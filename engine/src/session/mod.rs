@@ -3,6 +3,7 @@
 //! [`Session::prepare`] resolves names and types, [`Session::execute`] binds values, plans and starts; both work on one snapshot of the catalog.
 //! The rows come as a stream that ends by itself on cancel and on `statement_timeout`.
 
+mod distinct;
 pub mod explain;
 mod exponents;
 mod grouping;

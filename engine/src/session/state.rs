@@ -73,6 +73,7 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
         .with_config(config(engine))
         .with_runtime_env(engine.runtime.clone())
         .with_default_features()
+        .with_optimizer_rules(super::distinct::optimizer_rules())
         .with_physical_optimizer_rules(physical)
         .with_query_planner(Arc::new(FederationPlanner))
         .with_type_planner(Arc::new(PostgresTypes::default()))

@@ -118,6 +118,14 @@ async fn parts_of_dates_and_groups() {
         ] {
             bed.same(sql).await;
         }
+        for sql in [
+            "SELECT sum(amount), count(DISTINCT name) FROM crm.d.p",
+            "SELECT amount, sum(amount), sum(big), count(DISTINCT id % 7) FROM crm.d.p WHERE id BETWEEN 1 AND 90 GROUP BY amount",
+        ] {
+            bed.same(sql).await;
+        }
+        let local = "SELECT sum(x), sum(n), count(DISTINCT y) FROM (VALUES (1.25, 1, 'a'), (2.50, 2, 'a'), (0.25, 3, 'b')) AS v (x, n, y)";
+        assert_eq!(bed.rows(local).await.unwrap(), ["4.00|6|2"]);
         let plan = bed.explain("SELECT amount, count(*) FROM crm.d.p GROUP BY ROLLUP (amount)").await;
         assert!(!plan.contains("WITH ROLLUP") && plan.to_lowercase().contains("grouping sets"), "{on}: {plan}");
     }
