@@ -172,20 +172,32 @@ async fn a_restart_is_survived_and_a_cut_connection_is_an_error_and_not_fewer_ro
     let proxy = FaultProxy::start(server.port()).unwrap();
     let through = over(proxy.port(), &[]).unwrap();
     let schema = through.describe(many).await.unwrap();
-    let mut stream = through.execute(request(many, schema, CancellationToken::new())).unwrap();
-    assert!(stream.next().await.unwrap().is_ok());
-    proxy.cut_all();
-    let rest = async {
+    // All rows that come, and how it ends.
+    let rest = async |mut stream: datafusion::execution::SendableRecordBatchStream| {
+        let mut rows = 0;
         loop {
-            match stream.next().await {
-                Some(Ok(_)) => {}
-                Some(Err(e)) => return Some(SqlError::from(e)),
-                None => return None,
+            match tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap() {
+                Some(Ok(batch)) => rows += batch.num_rows(),
+                Some(Err(e)) => return (rows, Some(SqlError::from(e))),
+                None => return (rows, None),
             }
         }
     };
-    let e = tokio::time::timeout(Duration::from_secs(20), rest).await.unwrap().expect("an error, not an end");
-    assert_eq!(e.state, SqlState::CONNECTION_FAILURE, "{e:?}");
+    let mut stream = through.execute(request(many, schema.clone(), CancellationToken::new())).unwrap();
+    let first = stream.next().await.unwrap().unwrap().num_rows();
+    proxy.cut_all();
+    // A cursor outlives its connection: where none of its replies was on the way, the next is asked for by another.
+    match rest(stream).await {
+        (rows, None) => assert_eq!(first + rows, 100_000),
+        (_, Some(e)) => assert_eq!(e.state, SqlState::CONNECTION_FAILURE, "{e:?}"),
+    }
+    assert_eq!(run(&through, PING).await.unwrap(), 1);
+    let mut stream = through.execute(request(many, schema, CancellationToken::new())).unwrap();
+    assert!(stream.next().await.unwrap().is_ok());
+    server.kill9();
+    let e = rest(stream).await.1.expect("an error, not an end");
+    assert!(matches!(e.state, SqlState::CONNECTION_FAILURE | SqlState::CONNECTION_UNABLE), "{e:?}");
+    server.start_again().unwrap();
     assert_eq!(run(&through, PING).await.unwrap(), 1);
 
     // The cursor is killed there by somebody else.
