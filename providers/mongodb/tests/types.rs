@@ -152,6 +152,11 @@ async fn a_document_that_does_not_fit_makes_the_column_wider_and_never_null() {
     let e = bed.rows("SELECT k, sum(v) FROM docs.d.g GROUP BY k ORDER BY k").await.unwrap_err();
     assert!(e.state != SqlState::INTERNAL_ERROR && e.state != SqlState::FDW_INCONSISTENT_DESCRIPTOR, "{e:?}");
     assert_eq!(bed.rows("SELECT v FROM docs.d.g WHERE _id = 5").await.unwrap(), ["\"many\""]);
+    // A key that is wider than its column: the column becomes a bigint.
+    bed.server.python("c.d.w.insert_many([{'_id': n, 'k': 1} for n in range(2000)])").unwrap();
+    bed.rows("ALTER CONNECTOR docs REFRESH SCHEMA").await.unwrap();
+    bed.server.python("c.d.w.update_one({'_id': 8}, {'$set': {'k': Int64(2**40)}})").unwrap();
+    assert_eq!(bed.rows("SELECT k, count(*) FROM docs.d.w GROUP BY k ORDER BY k").await.unwrap(), ["1|1999", "1099511627776|1"]);
     // It is told.
     let told = bed.rows("VALIDATE CONNECTOR docs").await.unwrap().join("\n");
     assert!(told.contains("drift") && told.contains("\"d\".\"t\": column \"a\" is int, and a document has long there"), "{told}");

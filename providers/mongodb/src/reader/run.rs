@@ -275,28 +275,31 @@ async fn drifted(inner: &Inner, job: &Job, what: &str, document: Option<RawDocum
     })
 }
 
-/// A document with a value of another type in one of the fields that were grouped.
+/// A document with a value of another type in one of the fields that were grouped; else one with a long, which an int column may be too narrow for.
 async fn wrong_document(inner: &Inner, q: &Query) -> Option<RawDocumentBuf> {
-    let slot = inner.client.try_acquire().await;
-    let client = match &slot {
-        Some(s) => s.client.clone(),
-        None => return None,
-    };
-    let mut any = vec![];
+    let slot = inner.client.try_acquire().await?;
+    let (mut other, mut long) = (vec![], vec![]);
     let mut fields = Document::new();
+    let on = |path: &str, operator: Document| {
+        let mut d = Document::new();
+        d.insert(path, operator);
+        d
+    };
     for (path, types) in &q.checked {
         let right: Vec<&str> = types.iter().copied().chain(["null"]).collect();
-        let mut other = Document::new();
-        other.insert(path.clone(), doc! { "$exists": true, "$not": { "$type": right } });
-        let mut array = Document::new();
-        array.insert(path.clone(), doc! { "$type": "array" });
-        any.extend([other, array]);
+        other.push(on(path, doc! { "$exists": true, "$not": { "$type": right } }));
+        other.push(on(path, doc! { "$type": "array" }));
+        long.push(on(path, doc! { "$type": "long" }));
         fields.insert(path.clone(), 1);
     }
-    let pipeline = vec![doc! { "$match": { "$or": any } }, doc! { "$limit": 1 }, doc! { "$project": fields }];
-    let command = doc! { "aggregate": &q.collection, "pipeline": pipeline, "cursor": {} };
-    let mut replies = client.database(&q.database).run_cursor_command(command).batch().await.ok()?;
-    let reply = replies.next().await?.ok()?;
-    let first = reply.doc_slices().ok()?.into_iter().next()?.ok()?;
-    first.as_document().map(ToOwned::to_owned)
+    for any in [other, long] {
+        let pipeline = vec![doc! { "$match": { "$or": any } }, doc! { "$limit": 1 }, doc! { "$project": fields.clone() }];
+        let command = doc! { "aggregate": &q.collection, "pipeline": pipeline, "cursor": {} };
+        let mut replies = slot.client.database(&q.database).run_cursor_command(command).batch().await.ok()?;
+        let reply = replies.next().await?.ok()?;
+        if let Some(Ok(RawBsonRef::Document(found))) = reply.doc_slices().ok()?.into_iter().next() {
+            return Some(found.to_owned());
+        }
+    }
+    None
 }
