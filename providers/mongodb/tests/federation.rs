@@ -19,8 +19,8 @@ docs = []
 for i, t in enumerate(texts * 2):
     d = {'_id': i}
     def put(k, v, n):
-        # Every third null is a missing field.
-        if v is None and (i + n) % 3 == 0: return
+        # Half of the nulls are missing fields.
+        if v is None and (i//4+n)%2 == 0: return
         d[k] = v
     put('t', t, 0)
     put('i', ints[i % len(ints)], 1)
