@@ -14,7 +14,7 @@ use bson::{Document, doc};
 use fjord_engine::source::PoolStatus;
 use fjord_engine::{Result, SqlState};
 use futures::StreamExt;
-use mongodb::options::{AuthMechanism, ClientOptions, Credential, ReadPreference, SelectionCriteria, ServerAddress, Tls, TlsOptions};
+use mongodb::options::{AuthMechanism, ClientOptions, ReadPreference, SelectionCriteria, ServerAddress, Tls, TlsOptions};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tracing::debug;
 
@@ -199,7 +199,7 @@ impl Client {
         if o.user.is_none() && mechanism.is_none() && d.credential.is_none() {
             return Ok(());
         }
-        let mut c = d.credential.take().unwrap_or_else(Credential::default);
+        let mut c = d.credential.take().unwrap_or_default();
         if o.user.is_some() {
             c.username = o.user.clone();
         }

@@ -274,7 +274,6 @@ async fn conditions_mean_the_same_pushed_and_local() {
     let every: Vec<&String> = all.iter().collect();
     let pushed = batched("n", &every).await;
     let seen: usize = all.chunks(20).step_by(4).map(<[String]>::len).sum();
-    println!("{pushed} of {seen} conditions are sent");
     assert!(pushed > seen * 6 / 10, "{pushed} of {seen}");
     // Where texts have another collation: that of a collection is overridden, that of a view cannot be.
     let texts: Vec<&String> = all.iter().filter(|c| c.starts_with("t ")).collect();

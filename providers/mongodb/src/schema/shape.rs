@@ -149,7 +149,7 @@ impl Shape {
 
     /// What a column for it holds.
     pub(crate) fn kind(&self, decimal_as_text: bool) -> Kind {
-        let scalar = match self.types & !NULL {
+        match self.types & !NULL {
             INT => Kind::Int,
             LONG => Kind::Long,
             t if t & !(INT | LONG) == 0 && t != 0 => Kind::Long,
@@ -171,13 +171,12 @@ impl Shape {
             ARRAY => {
                 let item = self.items.as_ref().map(|i| i.kind(decimal_as_text));
                 match item {
-                    Some(k) if k.is_scalar() => return Kind::Array(Box::new(k)),
+                    Some(k) if k.is_scalar() => Kind::Array(Box::new(k)),
                     _ => Kind::Json,
                 }
             }
             _ => Kind::Json,
-        };
-        scalar
+        }
     }
 
     /// The columns of a collection: name, kind, nullable. Objects are a JSON column each, and their fields columns of their own down to `depth` names.
