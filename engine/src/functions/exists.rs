@@ -24,7 +24,7 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     super::rewrite_nodes(plan, &|node, below| match node {
         LogicalPlan::Projection(_) | LogicalPlan::Sort(_) => super::map_named(node, &|e| e.transform_up(|e| one(e, below))),
         LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
-            super::map_named(node, &|e| e.transform_up(|e| one(e, below)))?.transform_data(|node| computed_below(node))
+            super::map_named(node, &|e| e.transform_up(|e| one(e, below)))?.transform_data(computed_below)
         }
         other => Ok(Transformed::no(other)),
     })

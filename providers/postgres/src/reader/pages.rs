@@ -184,7 +184,7 @@ mod tests {
         }
         let rewritten = row(&["leaf", "r", "t", "f", "0", "9"]);
         assert_eq!(Stored::read(&[seq.clone(), root.clone(), leaf.clone(), rewritten]), Told::Rewritten);
-        assert_eq!(Stored::read(&[seq.clone()]), Told::Rewritten);
+        assert_eq!(Stored::read(std::slice::from_ref(&seq)), Told::Rewritten);
         assert_eq!(Stored::read(&[seq.clone(), root.clone()]), Told::Whole);
         let many = vec![leaf.clone(); LEAVES_MAX + 1];
         assert_eq!(Stored::read(&[vec![seq.clone(), root.clone()], many].concat()), Told::Whole);
