@@ -41,8 +41,16 @@ fn fuzz(source: Source, seed: u64, queries: u64, time_max: Option<Duration>) {
     assert!(report.errors * 100 <= report.queries * ERRORS_PERCENT_MAX, "seed {seed}: {report}");
     let missing: Vec<_> = MUST_EXERCISE.iter().filter(|f| !report.features.contains_key(**f)).collect();
     assert!(missing.is_empty(), "seed {seed} does not exercise {missing:?}: {report}");
-    for kind in ["WHERE", "GROUP BY", "ORDER BY", "LIMIT"] {
-        assert!(report.remote.contains_key(kind), "seed {seed}: no remote text has {kind}: {report}");
+    for kind in sent(source) {
+        assert!(report.remote.contains_key(*kind), "seed {seed}: no remote text has {kind}: {report}");
+    }
+}
+
+/// What some query of each seed must send. Few columns of MySQL's have an order that may be sent, and not every seed asks for one of them.
+fn sent(source: Source) -> &'static [&'static str] {
+    match source {
+        Source::Postgres => &["WHERE", "GROUP BY", "ORDER BY", "LIMIT"],
+        Source::MySql | Source::MariaDb => &["WHERE", "GROUP BY"],
     }
 }
 

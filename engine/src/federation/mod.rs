@@ -12,6 +12,7 @@ mod near;
 pub(crate) mod passthrough;
 pub(crate) mod relations;
 pub mod scan;
+pub mod soft_limits;
 pub mod table;
 pub mod tag;
 mod tighten;

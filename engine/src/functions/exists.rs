@@ -1,4 +1,4 @@
-//! `EXISTS (...)` and `x IN (SELECT ...)` as values: in a SELECT list, under GROUP BY, in ORDER BY.
+//! `EXISTS (...)` and `x IN (SELECT ...)` as values: in a SELECT list, under GROUP BY, in ORDER BY, and where a condition tells NULL from false.
 //!
 //! DataFusion 55 turns them into joins only in a WHERE; elsewhere no physical plan knows them. As values they are scalar subqueries that count: a count
 //! has one row whatever the subquery finds, so a correlated one decorrelates too. And as it plans no scalar subquery in an aggregate or a window either,
@@ -13,7 +13,8 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, Result, Spans};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, not, when};
 use datafusion::scalar::ScalarValue;
 
 /// What the names of columns that hold a subquery's value start with.
@@ -26,8 +27,40 @@ pub(super) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
         LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) => {
             super::map_named(node, &|e| e.transform_up(|e| one(e, below)))?.transform_data(computed_below)
         }
+        LogicalPlan::Filter(_) => node.map_expressions(|e| condition(e, below)),
         other => Ok(Transformed::no(other)),
     })
+}
+
+/// A guard against a wrong answer of DataFusion 55.2: `a OR x NOT IN (SELECT ...)` becomes a join that marks rows with true or false, and takes NULL
+/// for false, so that NOT makes it true. Where NULL and false are not alike, IN over what may be NULL is a value. (As a conjunct by itself it becomes a
+/// join that knows NULL.)
+fn condition(e: Expr, below: &DFSchema) -> Result<Transformed<Expr>> {
+    let by_itself = |e: &Expr| matches!(e, Expr::InSubquery(_)) || matches!(e, Expr::Not(inner) if matches!(**inner, Expr::InSubquery(_)));
+    let mut changed = false;
+    let mut conjuncts = vec![];
+    for c in split_conjunction_owned(e) {
+        let c = if by_itself(&c) { Transformed::no(c) } else { three_valued(c, true, below)? };
+        changed |= c.transformed;
+        conjuncts.push(c.data);
+    }
+    let whole = conjunction(conjuncts).unwrap_or_else(|| lit(true));
+    Ok(if changed { Transformed::yes(whole) } else { Transformed::no(whole) })
+}
+
+/// `alike`: NULL and false mean the same here.
+fn three_valued(e: Expr, alike: bool, below: &DFSchema) -> Result<Transformed<Expr>> {
+    match &e {
+        Expr::InSubquery(i) => {
+            let column = i.subquery.subquery.schema().fields().first().is_none_or(|f| f.is_nullable());
+            let differs = (!alike || i.negated) && !i.expr.is_volatile() && (column || i.expr.nullable(below)?);
+            Ok(if differs { Transformed::yes(is_in(i, below)?) } else { Transformed::no(e) })
+        }
+        _ => {
+            let alike = alike && matches!(&e, Expr::BinaryExpr(b) if matches!(b.op, Operator::And | Operator::Or));
+            e.map_children(|c| three_valued(c, alike, below))
+        }
+    }
 }
 
 /// The node with its scalar subqueries as columns of a projection under it. Columns keep their names.

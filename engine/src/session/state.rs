@@ -14,6 +14,7 @@ use crate::federation::barrier;
 use crate::federation::catalogs::{PlanEnv, SEARCH_PATH};
 use crate::federation::nanos::WholeMicroseconds;
 use crate::federation::scan::{DynamicSettings, ReadSettings};
+use crate::federation::soft_limits::SoftLimits;
 use crate::federation::tag::TagDynamicFilters;
 use crate::functions;
 use crate::pushdown::planner::FederationPlanner;
@@ -66,6 +67,7 @@ pub(crate) fn build(engine: &Arc<Engine>, info: &SessionInfo, settings: &Arc<RwL
         aggregates.extend(schema.aggregates());
     }
     let mut physical = barrier::physical_rules();
+    physical.push(Arc::new(SoftLimits));
     physical.push(Arc::new(TagDynamicFilters));
     let mut analyzer = functions::analyzer().rules;
     analyzer.push(Arc::new(WholeMicroseconds));

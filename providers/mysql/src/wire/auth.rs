@@ -49,12 +49,24 @@ impl Plugin {
         }
     }
 
+    /// The random bytes of a challenge, after which a NUL may stand. By their count: that of ed25519 may end in a zero of its own.
+    fn nonce(self, challenge: &[u8]) -> Result<&[u8], Fault> {
+        let count = match self {
+            Plugin::Native | Plugin::CachingSha2 => 20,
+            Plugin::Ed25519 => 32,
+        };
+        match challenge.split_at_checked(count) {
+            Some((nonce, [] | [0])) => Ok(nonce),
+            _ => Err(Malformed("a challenge of a wrong length").into()),
+        }
+    }
+
     /// The first answer to the server's challenge.
     pub(super) fn respond(self, who: &Credentials<'_>, challenge: &[u8]) -> Result<Vec<u8>, Fault> {
-        let challenge = challenge.strip_suffix(&[0]).unwrap_or(challenge);
         if who.password.is_empty() {
             return Ok(vec![]);
         }
+        let challenge = self.nonce(challenge)?;
         match self {
             Plugin::Native => Ok(scramble_native(challenge, who.password).map(Vec::from).unwrap_or_default()),
             Plugin::CachingSha2 => {
@@ -76,10 +88,7 @@ pub(super) fn clear(who: &Credentials<'_>) -> Vec<u8> {
 
 /// The same, encrypted with the server's public key (RSA, OAEP), after the challenge was laid over it.
 pub(super) fn encrypted(who: &Credentials<'_>, challenge: &[u8], key: &[u8]) -> Result<Vec<u8>, Fault> {
-    let challenge = challenge.strip_suffix(&[0]).unwrap_or(challenge);
-    if challenge.is_empty() {
-        return Err(Malformed("an empty challenge").into());
-    }
+    let challenge = Plugin::CachingSha2.nonce(challenge)?;
     let mixed: Vec<u8> = clear(who).iter().zip(challenge.iter().cycle()).map(|(p, c)| p ^ c).collect();
     if key.len() > KEY_BYTES_MAX {
         return Err(Malformed("a public key that is too long").into());
@@ -109,5 +118,24 @@ impl Context for Ed25519<'_> {
     }
     fn server_key_pem(&self) -> Option<&[u8]> {
         None
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_may_end_in_a_zero_of_its_own() {
+        let mut bytes = [7u8; 33];
+        bytes[31] = 0;
+        bytes[32] = 0;
+        assert_eq!(Plugin::Ed25519.nonce(&bytes[..32]).unwrap(), &bytes[..32]);
+        assert_eq!(Plugin::Ed25519.nonce(&bytes).unwrap(), &bytes[..32]);
+        assert_eq!(Plugin::Native.nonce(&[[7u8; 20].as_slice(), &[0]].concat()).unwrap(), &[7u8; 20]);
+        for wrong in [0, 19, 22, 32] {
+            assert!(Plugin::CachingSha2.nonce(&vec![7; wrong]).is_err(), "{wrong}");
+        }
     }
 }

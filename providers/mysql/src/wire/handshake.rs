@@ -201,7 +201,7 @@ async fn authenticate(framing: &mut Framing, who: &Credentials<'_>, mut plugin: 
                     ));
                 }
                 plugin = Plugin::by_name(input.until_nul()?)?;
-                challenge = input.0.strip_suffix(&[0]).unwrap_or(input.0).to_vec();
+                challenge = input.0.to_vec();
                 let answer = plugin.respond(who, &challenge)?;
                 framing.send(&answer).await?;
             }
